@@ -1,0 +1,80 @@
+//! The hooks, by the numbers under which their programs count what they did.
+
+use crate::{record::Tag, shared};
+
+/// One program on one kernel hook. Each writes only its own slots of every shared map: from 7.2 on
+/// tracepoint programs are preemptible, and two programs may interleave on one CPU.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Hook {
+    /// `tp_btf/mm_lru_activate`
+    LruActivate = 0,
+    /// `tp_btf/mm_lru_insertion`
+    LruInsertion = 1,
+    /// `tp_btf/mm_filemap_add_to_page_cache`
+    CacheAdd = 2,
+    /// `tp_btf/mm_filemap_delete_from_page_cache`
+    CacheDelete = 3,
+    /// `tp_btf/mm_filemap_get_pages`
+    GetPages = 4,
+    /// `tp_btf/mm_filemap_fault`
+    Fault = 5,
+    /// `tp_btf/mm_filemap_map_pages`
+    MapPages = 6,
+    /// `tp_btf/mm_vmscan_direct_reclaim_begin`
+    DirectReclaimBegin = 7,
+    /// `tp_btf/mm_vmscan_direct_reclaim_end`
+    DirectReclaimEnd = 8,
+    /// `tp_btf/mm_vmscan_memcg_reclaim_begin`
+    MemcgReclaimBegin = 9,
+    /// `tp_btf/mm_vmscan_memcg_reclaim_end`
+    MemcgReclaimEnd = 10,
+    /// `tp_btf/mark_victim`
+    MarkVictim = 11,
+    /// `tp_btf/sched_process_exec`
+    ProcessExec = 12,
+    /// `tp_btf/sched_process_exit`
+    ProcessExit = 13,
+    /// The `raw_tp` program that userspace runs on each CPU to send runs that have aged.
+    Flush = 14,
+}
+
+/// How many hooks there are: the size of every map with one slot a hook.
+pub const HOOKS: usize = 15;
+
+impl Hook {
+    /// Every hook, in the order of its number.
+    pub const ALL: [Self; HOOKS] = [
+        Self::LruActivate,
+        Self::LruInsertion,
+        Self::CacheAdd,
+        Self::CacheDelete,
+        Self::GetPages,
+        Self::Fault,
+        Self::MapPages,
+        Self::DirectReclaimBegin,
+        Self::DirectReclaimEnd,
+        Self::MemcgReclaimBegin,
+        Self::MemcgReclaimEnd,
+        Self::MarkVictim,
+        Self::ProcessExec,
+        Self::ProcessExit,
+        Self::Flush,
+    ];
+}
+
+/// What one hook did on one CPU since it was loaded.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HookStats {
+    /// Pages the hook saw and put into a run: the left side of the conservation law
+    /// `pages_produced = pages sent + pages_lost + pages still in runs`.
+    pub pages_produced: u64,
+    /// Pages of runs that found the ring buffer full.
+    pub pages_lost: u64,
+    /// Records sent, by [`Tag`].
+    pub sent: [u64; Tag::COUNT],
+    /// Records that found the ring buffer full, by [`Tag`].
+    pub lost: [u64; Tag::COUNT],
+}
+shared!(HookStats, 16 + 16 * Tag::COUNT);

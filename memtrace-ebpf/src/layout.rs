@@ -1,0 +1,149 @@
+//! What the BPF programs must know of this kernel's data structures. Rust cannot emit CO-RE
+//! relocations, so userspace reads the offsets from the kernel's BTF and sets them as one
+//! read-only global before loading. The map behind it is frozen, so the verifier takes each field
+//! as a constant, and a branch on [`ABSENT`] is pruned before it is checked.
+
+use crate::shared;
+
+/// The kernel has no such member. Never 0: offset 0 is a valid offset.
+pub const ABSENT: u32 = u32::MAX;
+
+macro_rules! layout {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Byte offsets, bit numbers and switches, each [`ABSENT`] until it is set.
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct Layout {
+            $($(#[$doc])* pub $name: u32,)*
+        }
+
+        impl Layout {
+            /// The names of all fields, in order.
+            pub const FIELDS: &'static [&'static str] = &[$(stringify!($name)),*];
+
+            /// Nothing known.
+            pub const fn absent() -> Self {
+                Self { $($name: ABSENT,)* }
+            }
+
+            /// The value of a field by its name; `None` if there is no such field.
+            pub fn get(&self, field: &str) -> Option<u32> {
+                match field {
+                    $(stringify!($name) => Some(self.$name),)*
+                    _ => None,
+                }
+            }
+
+            /// Sets a field by its name; `false` if there is no such field.
+            pub fn set(&mut self, field: &str, value: u32) -> bool {
+                match field {
+                    $(stringify!($name) => self.$name = value,)*
+                    _ => return false,
+                }
+                true
+            }
+        }
+        shared!(Layout, 4 * Layout::FIELDS.len());
+    };
+}
+
+layout! {
+    /// `folio.flags` (`page.flags` before 5.16, `folio.flags.f` from 6.18), unsigned long.
+    folio_flags,
+    /// `folio.mapping`.
+    folio_mapping,
+    /// `folio.index`, unsigned long.
+    folio_index,
+    /// `folio.memcg_data` (`page.mem_cgroup` on 5.10).
+    folio_memcg_data,
+    /// `folio._nr_pages` (`_folio_nr_pages` to 6.12), u32, valid on large folios only.
+    folio_nr_pages,
+    /// 5.10 and 5.15: `page[1].compound_nr` from the head page, u32.
+    page_compound_nr,
+    /// Bit number of `PG_head`.
+    pg_head,
+    /// Bit number of `PG_active`.
+    pg_active,
+    /// Bit number of `PG_swapbacked`.
+    pg_swapbacked,
+    /// `address_space.host`.
+    mapping_host,
+    /// `inode.i_ino`, 8 bytes (unsigned long, u64 from 7.1).
+    inode_ino,
+    /// `inode.i_mapping`.
+    inode_mapping,
+    /// `inode.i_sb`.
+    inode_sb,
+    /// `inode.i_generation`, u32.
+    inode_generation,
+    /// `inode.i_nlink`, u32.
+    inode_nlink,
+    /// `inode.i_dentry.first`.
+    inode_dentry,
+    /// `super_block.s_dev`, u32.
+    sb_dev,
+    /// `super_block.s_type`.
+    sb_type,
+    /// `file_system_type.name`.
+    fstype_name,
+    /// `dentry.d_alias` inside `dentry.d_u`.
+    dentry_alias,
+    /// `dentry.d_name.name`.
+    dentry_name,
+    /// `dentry.d_parent`.
+    dentry_parent,
+    /// `mem_cgroup.css.cgroup`.
+    memcg_cgroup,
+    /// `obj_cgroup.memcg`, only where a folio's `memcg_data` points to an obj_cgroup (from 7.1).
+    objcg_memcg,
+    /// `cgroup.kn`.
+    cgroup_kn,
+    /// `kernfs_node.id`, u64: the cgroup id.
+    kn_id,
+    /// `task_struct.cgroups`.
+    task_cgroups,
+    /// `css_set.subsys[memory_cgrp_id]`.
+    css_set_memory,
+    /// `cgroup_subsys_state.cgroup`.
+    css_cgroup,
+    /// `task_struct.tgid`, i32.
+    task_tgid,
+    /// `task_struct.pid`, i32.
+    task_pid,
+    /// `task_struct.flags`, u32.
+    task_flags,
+    /// `task_struct.mm`.
+    task_mm,
+    /// `task_struct.signal`.
+    task_signal,
+    /// `task_struct.comm`.
+    task_comm,
+    /// `task_struct.group_leader`.
+    task_group_leader,
+    /// `task_struct.real_parent`.
+    task_real_parent,
+    /// `task_struct.start_boottime`, u64.
+    task_start_boottime,
+    /// `signal_struct.oom_score_adj`, i16.
+    signal_oom_score_adj,
+    /// `mm_struct.rss_stat`, counter of `MM_FILEPAGES`, s64.
+    mm_rss_file,
+    /// `mm_struct.rss_stat`, counter of `MM_ANONPAGES`, s64.
+    mm_rss_anon,
+    /// `mm_struct.rss_stat`, counter of `MM_SWAPENTS`, s64.
+    mm_rss_swap,
+    /// `mm_struct.rss_stat`, counter of `MM_SHMEMPAGES`, s64.
+    mm_rss_shmem,
+    /// `mm_struct.pgtables_bytes`, s64.
+    mm_pgtables_bytes,
+    /// Switch, 1 where `bpf_probe_read_kernel` is allowed (not under lockdown=confidentiality).
+    probe_read,
+    /// Switch, 1 where the helper `bpf_get_current_task_btf` exists (from 5.11).
+    current_task_btf,
+    /// Argument number of `memcg` in the memcg reclaim tracepoints' begin (from 7.1).
+    reclaim_begin_memcg_arg,
+    /// Argument number of `order` in the reclaim tracepoints' begin: 0, from 7.1 on 1.
+    reclaim_begin_order_arg,
+    /// Switch, 1 where `mark_victim` passes a `task_struct *`, 0 where it passes a pid.
+    mark_victim_task,
+}

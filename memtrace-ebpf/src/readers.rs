@@ -1,0 +1,51 @@
+//! Who reads what, on each CPU: how a page that is activated at batch drain, in whichever task
+//! happens to drain, finds the task that really read it (mm/swap.c, `folio_activate`).
+
+use crate::shared;
+
+/// Exact entries a CPU keeps. The batch that delays an activation holds at most 31 folios
+/// (`PAGEVEC_SIZE`), so 256 leaves room for reads that activate nothing.
+pub const READER_SLOTS: usize = 256;
+/// Most entries one read writes: a call of `filemap_get_pages` returns at most 31 folios.
+pub const READER_RANGE: u64 = 64;
+/// Files of which a CPU remembers the last reader.
+pub const LAST_READER_SLOTS: usize = 64;
+
+/// A page and the process that read it last on this CPU.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reader {
+    /// Address of the `address_space`.
+    pub mapping: u64,
+    /// Page index in the file.
+    pub index: u64,
+    /// The process.
+    pub tgid: u64,
+}
+shared!(Reader, 24);
+
+/// A file and the process that touched it last on this CPU.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastReader {
+    /// Address of the `address_space`.
+    pub mapping: u64,
+    /// The process.
+    pub tgid: u64,
+}
+shared!(LastReader, 16);
+
+/// What one hook knows of the readers on one CPU.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ReaderTable {
+    /// Turns a pointer into a scalar, as in [`RunTable`](crate::run::RunTable).
+    pub scratch: u64,
+    /// The process this hook saw last here: its name was sent already.
+    pub named_tgid: u64,
+    /// By page.
+    pub exact: [Reader; READER_SLOTS],
+    /// By file.
+    pub last: [LastReader; LAST_READER_SLOTS],
+}
+shared!(ReaderTable, 16 + 24 * READER_SLOTS + 16 * LAST_READER_SLOTS);

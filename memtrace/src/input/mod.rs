@@ -1,0 +1,61 @@
+//! Everything the model consumes, live or from a recording.
+//!
+//! These types are the recording format (see `source::recording`): a field may be added with a
+//! default, but never change its meaning. An unknown is `None`, never 0.
+
+mod event;
+mod facts;
+mod sample;
+
+pub use self::{
+    event::{
+        FileEvent, FileId, FileLocation, OwnedBy, ReclaimEvent, ReclaimKind, RunEvent, TaskEvent,
+        VictimEvent,
+    },
+    facts::{Facts, HookOutcome, LruKind, Scope, StatError},
+    sample::{
+        CgroupMember, CgroupSample, CgroupVersion, HookCounters, Instant, MemoryEvents, MemoryStat,
+        Pressure, Sample, TaskUsage, Timestamp,
+    },
+};
+use serde::{Deserialize, Serialize};
+
+/// One thing the model learns, in the order it learned it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Input {
+    /// What is known of this kernel and of the question; always first.
+    Facts(Box<Facts>),
+    /// Pages of one (memcg, file, task, kind).
+    Run(RunEvent),
+    /// The name of a file.
+    File(FileEvent),
+    /// Where a file is mounted, as the target sees it.
+    Location(FileLocation),
+    /// The name of a process.
+    Task(TaskEvent),
+    /// A reclaim pass that a task waited for.
+    Reclaim(ReclaimEvent),
+    /// The OOM killer chose.
+    Victim(VictimEvent),
+    /// Cgroup files, tasks and hook counters at one instant.
+    Sample(Box<Sample>),
+    /// The command under `--` started.
+    CommandStarted {
+        /// Its process id.
+        pid: u32,
+        /// Its arguments, the program first.
+        argv: Vec<String>,
+    },
+    /// The command under `--` ended.
+    CommandEnded {
+        /// Its exit code, if it exited.
+        code: Option<i32>,
+        /// The signal that ended it, if one did.
+        signal: Option<i32>,
+    },
+    /// Processes the command left behind when the time was up; they live on in the parent cgroup.
+    LeftBehind {
+        /// (pid, name) of each.
+        tasks: Vec<(u32, String)>,
+    },
+}

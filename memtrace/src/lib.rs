@@ -1,0 +1,7 @@
+//! memtrace explains why a container's working set grew, whether that memory would come back
+//! under pressure, and which process the OOM killer would pick.
+//!
+//! Data flows one way: a source (a live kernel or a recording) yields [`input`]s, one aggregator
+//! owns all state and feeds the pure model, and views render what the model answers.
+
+pub mod input;

@@ -1,0 +1,2 @@
+//! `cargo xtask`: everything about memtrace that is not memtrace.
+fn main() {}
