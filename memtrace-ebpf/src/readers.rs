@@ -21,8 +21,10 @@ pub mod reader_table {
     pub const MAP_PAGES: u32 = 2;
     /// `mm_filemap_add_to_page_cache`: whoever brought the page in.
     pub const CACHE_ADD: u32 = 3;
+    /// `workingset_activation`: whoever made the page active, at the moment it did.
+    pub const ACTIVATION: u32 = 4;
     /// How many there are.
-    pub const COUNT: u32 = 4;
+    pub const COUNT: u32 = 5;
 }
 
 /// A page and the process that read it last on this CPU.

@@ -1,5 +1,5 @@
 //! The flush program: sends runs that have aged. An idle CPU runs no hook, so userspace runs this
-//! by `BPF_PROG_TEST_RUN` from a thread that it pins to each CPU in turn.
+//! by `BPF_PROG_TEST_RUN`, on each CPU in turn.
 
 use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::raw_tracepoint, programs::RawTracePointContext};
 use aya_log_ebpf::debug;
@@ -15,9 +15,9 @@ use crate::{
 
 /// Sends every run of this CPU that began before `now - args[0]`. Returns how many runs stay.
 ///
-/// The kernel disables preemption around a test run (net/bpf/test_run.c,
-/// `bpf_prog_test_run_raw_tp`), so no hook starts while this works; one that was preempted in the
-/// middle has marked its table busy, and is left alone.
+/// The kernel disables preemption around a test run, or calls it from an interrupt on the CPU asked
+/// for (net/bpf/test_run.c, `bpf_prog_test_run_raw_tp`): no hook starts while this works, and one
+/// that was stopped in the middle has marked its table busy and is left alone.
 #[raw_tracepoint(tracepoint = "sys_enter")]
 pub fn flush(ctx: RawTracePointContext) -> i32 {
     let min_age_ns: u64 = ctx.arg(0);

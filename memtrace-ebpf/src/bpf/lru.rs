@@ -1,6 +1,9 @@
 //! LRU hooks: pages that become active, and pages that enter the lists.
 
-use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::{
+    macros::{btf_tracepoint, fentry},
+    programs::{BtfTracePointContext, FEntryContext},
+};
 use memtrace_ebpf::{
     hook::Hook,
     readers::{ReaderTable, reader_table},
@@ -63,6 +66,22 @@ fn activated(folio: Folio, table: &mut RunTable) {
             pages,
         },
     );
+}
+
+/// A file page is about to become active, in the task that made it so (mm/workingset.c; its only
+/// caller is `folio_mark_accessed`). It may be queued for long before [`lru_activate`] fires.
+#[fentry(function = "workingset_activation")]
+pub fn workingset_activation(ctx: FEntryContext) -> i32 {
+    // SAFETY: the only argument is the folio (the page before 5.16).
+    let folio = unsafe { Folio::new(ctx.arg(0)) };
+    if let (Some(table), Some(stats)) = (
+        readers::table(reader_table::ACTIVATION),
+        stats(Hook::WorkingsetActivation),
+    ) {
+        let index = folio.index();
+        readers::note(table, stats, folio.mapping(), index, index);
+    }
+    0
 }
 
 /// A page enters the LRU. Fires at batch drain.
@@ -134,10 +153,17 @@ fn inserted(folio: Folio, table: &mut RunTable) {
     );
 }
 
-/// Who touched a page: the reader of this very page on this CPU, else whoever touched its file
-/// last here (uncertain), else whoever runs (uncertain).
+/// Who touched a page: the task that made it active, or the reader of this very page, on this CPU;
+/// whoever touched its file last here (uncertain), else whoever runs (uncertain).
 #[inline(always)]
 fn toucher(mapping_id: u64, index: u64) -> (u32, bool) {
+    let activations = readers::table(reader_table::ACTIVATION);
+    if let Some(tgid) = activations
+        .as_deref()
+        .and_then(|table| readers::exact(table, mapping_id, index))
+    {
+        return (tgid, true);
+    }
     let reads = readers::table(reader_table::GET_PAGES);
     if let Some(tgid) = reads
         .as_deref()

@@ -1,5 +1,7 @@
 //! Run merging: pages of one (memcg, file, task, kind) become one record.
 
+use core::sync::atomic::{Ordering, compiler_fence};
+
 use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::map, maps::PerCpuArray};
 use memtrace_ebpf::{
     hook::{Hook, HookStats},
@@ -28,11 +30,14 @@ pub fn table(hook: u32) -> Option<&'static mut RunTable> {
     Some(unsafe { &mut *table })
 }
 
-/// Marks the table as being worked on. Volatile, so that neither mark is moved or dropped.
+/// Marks the table as being worked on. The fences keep the compiler from moving work on the table
+/// out of the marks; on one CPU no more is needed.
 #[inline(always)]
 pub fn set_busy(table: &mut RunTable, busy: bool) {
+    compiler_fence(Ordering::SeqCst);
     // SAFETY: an aligned u64 of an exclusively borrowed table.
     unsafe { core::ptr::write_volatile(&mut table.busy, u64::from(busy)) }
+    compiler_fence(Ordering::SeqCst);
 }
 
 /// Pages of one folio, and what is known of them.
