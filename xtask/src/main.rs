@@ -1,2 +1,27 @@
 //! `cargo xtask`: everything about memtrace that is not memtrace.
-fn main() {}
+//!
+//! One file per subcommand; what several of them share has a module of its own.
+
+mod ebpf;
+mod machine_paths;
+mod manifest;
+mod process;
+mod toolchain;
+mod workspace;
+
+use anyhow::Result;
+use clap::Parser;
+
+/// Builds, tests and measures memtrace.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Xtask {
+    /// Build the BPF object that is committed under memtrace/bpf.
+    Ebpf(ebpf::Args),
+}
+
+fn main() -> Result<()> {
+    match Xtask::parse() {
+        Xtask::Ebpf(args) => ebpf::run(args),
+    }
+}
