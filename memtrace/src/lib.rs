@@ -5,4 +5,6 @@
 //! owns all state and feeds the pure model, and views render what the model answers.
 
 pub mod input;
+pub mod kernel;
 pub mod source;
+pub mod tasks;

@@ -76,7 +76,7 @@ fn fixed<T: Pod>(bytes: &[u8], what: &'static str) -> Result<T, DecodeError> {
     })
 }
 
-fn run(record: &RunRecord, received_ns: u64) -> Result<RunEvent, DecodeError> {
+pub fn run(record: &RunRecord, received_ns: u64) -> Result<RunEvent, DecodeError> {
     let kind = *RunKind::ALL
         .get(record.kind as usize)
         .ok_or(DecodeError::UnknownRunKind(record.kind))?;
