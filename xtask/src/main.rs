@@ -2,12 +2,15 @@
 //!
 //! One file per subcommand; what several of them share has a module of its own.
 
+mod btf;
 mod ebpf;
 mod machine_paths;
 mod manifest;
 mod process;
 mod toolchain;
 mod workspace;
+
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Parser;
@@ -18,10 +21,18 @@ use clap::Parser;
 enum Xtask {
     /// Build the BPF object that is committed under memtrace/bpf.
     Ebpf(ebpf::Args),
+    /// Write the part of a kernel's BTF that memtrace looks at, as data for unit tests.
+    BtfExtract {
+        /// The whole BTF: `/sys/kernel/btf/vmlinux`, or the `.BTF` section of a vmlinux.
+        from: PathBuf,
+        /// Where to write the extract.
+        to: PathBuf,
+    },
 }
 
 fn main() -> Result<()> {
     match Xtask::parse() {
         Xtask::Ebpf(args) => ebpf::run(args),
+        Xtask::BtfExtract { from, to } => btf::run(&from, &to),
     }
 }
