@@ -80,7 +80,7 @@ impl<'a> PodName<'a> {
 
     /// The id in `<pod>_<namespace>_<container>-<id>.log` (kubelet, `logSymlink` in
     /// pkg/kubelet/kuberuntime/legacy.go), if the rest is this name. No part can contain `_`.
-    fn container_id<'n>(self, name: &'n str) -> Option<&'n str> {
+    fn container_id(self, name: &str) -> Option<&str> {
         let (names, id) = name.strip_suffix(".log")?.rsplit_once('-')?;
         let mut names = names.split('_');
         let ours = names.next() == Some(self.pod)

@@ -5,9 +5,10 @@ use std::{
     env,
     ffi::{OsStr, OsString},
     fs,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     os::unix::fs::PermissionsExt as _,
     path::Path,
-    process::Command,
+    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -236,4 +237,55 @@ async fn signals_in_a_process_of_their_own() {
         assert_eq!(daemon.wait(&mut signals).await.unwrap().exit_code(), 137);
         cgroup.remove().unwrap();
     }
+}
+
+#[test]
+fn ctrl_c_in_a_terminal_is_not_passed_on() {
+    if Home::new("ctrl-c").is_none() {
+        return;
+    }
+    let inner = format!(
+        "{} --ignored --exact --nocapture command::live::ctrl_c_in_a_terminal_of_its_own",
+        env::current_exe().unwrap().display()
+    );
+    // script(1) of util-linux makes the terminal and types into it what it reads.
+    let mut command = Command::new("script");
+    command.args(["-qec", &inner, "/dev/null"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let Ok(mut terminal) = command.spawn() else {
+        eprintln!("skipped ctrl-c: script(1) is not installed");
+        return;
+    };
+    let mut output = BufReader::new(terminal.stdout.take().unwrap());
+    let mut text = String::new();
+    while !text.contains("type now") && output.read_line(&mut text).unwrap() > 0 {}
+    let mut keyboard = terminal.stdin.take().unwrap();
+    keyboard.write_all(b"\x03").unwrap();
+    output.read_to_string(&mut text).unwrap();
+    assert!(
+        terminal.wait().unwrap().success() && text.contains("1 passed"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+#[ignore = "needs a terminal: run by `ctrl_c_in_a_terminal_is_not_passed_on`"]
+async fn ctrl_c_in_a_terminal_of_its_own() {
+    let Some(home) = Home::new("terminal") else {
+        return;
+    };
+    let mut signals = Signals::install().unwrap();
+    let mut witness = Signals::install().unwrap();
+    let cgroup = home.own_cgroup();
+    // In a session of its own the command gets nothing from the terminal: what it got would be
+    // what memtrace passed on.
+    let arguments = ["sleep".into(), "0.5".into()];
+    let mut running = Running::start("setsid".as_ref(), &arguments, &cgroup).unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    println!("type now");
+    let ended = running.wait(&mut signals).await.unwrap();
+    assert_eq!(ended, Ended::Exited { code: 0 });
+    let caught = tokio::time::timeout(Duration::from_secs(1), witness.next()).await;
+    assert_eq!(caught.unwrap(), Signal::INT);
+    cgroup.remove().unwrap();
 }
