@@ -151,7 +151,8 @@ fn a_live_pid_an_id_and_a_path_lead_to_the_same_cgroup() {
         find_by_id(&home.hierarchy, cgroup.id).unwrap(),
         Some(cgroup.clone())
     );
-    let members = members(&home.hierarchy, &home.directory).unwrap();
+    let parent = cgroup.directory.parent().unwrap();
+    let members = members(&home.hierarchy, parent).unwrap();
     assert!(
         members
             .iter()

@@ -172,7 +172,7 @@ mod tests {
     use crate::cgroup::fixture::Tree;
 
     const V1_STAT: &str = include_str!("fixture/memory.stat.v1-6.18");
-    const V2_STAT: &str = include_str!("fixture/memory.stat.v2-written");
+    const V2_STAT: &str = include_str!("fixture/memory.stat.v2-6.12");
 
     fn v1() -> Tree {
         let tree = Tree::v1(&["c"]);

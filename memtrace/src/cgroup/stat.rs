@@ -98,9 +98,11 @@ mod tests {
 
     /// Read from a v1 hierarchy of Linux 6.18.
     const V1_6_18: &str = include_str!("fixture/memory.stat.v1-6.18");
-    /// Written from the kernel's documentation (admin-guide/cgroup-v2.rst), not read from a
-    /// machine: the keys of 6.12, with invented numbers.
-    const V2_WRITTEN: &str = include_str!("fixture/memory.stat.v2-written");
+    /// Read from v2 hierarchies of Debian's cloud kernels 5.10.0-46, 6.1.0-56, 6.12.107 and 7.2.12.
+    const V2_5_10: &str = include_str!("fixture/memory.stat.v2-5.10");
+    const V2_6_1: &str = include_str!("fixture/memory.stat.v2-6.1");
+    const V2_6_12: &str = include_str!("fixture/memory.stat.v2-6.12");
+    const V2_7_2: &str = include_str!("fixture/memory.stat.v2-7.2");
 
     #[test]
     fn v1_takes_the_hierarchical_numbers_under_v2_names() {
@@ -130,17 +132,27 @@ mod tests {
     }
 
     #[test]
-    fn v2_keeps_its_names() {
-        let stat = parse_memory_stat(CgroupVersion::V2, V2_WRITTEN).unwrap();
-        assert_eq!(stat.anon, Some(1_048_576));
-        assert_eq!(stat.kernel, Some(3_145_728));
-        assert_eq!(stat.sec_pagetables, Some(0));
-        assert_eq!(stat.active_file, Some(104_857_600));
-        assert_eq!(stat.pgsteal_direct, Some(7));
-        assert_eq!(stat.pgactivate, Some(25_600));
-        // memory_hugetlb_accounting is off, swap is in memory.swap.current.
-        assert_eq!(stat.hugetlb, None);
-        assert_eq!(stat.swap, None);
+    fn v2_keeps_its_names_on_every_kernel() {
+        let stats = [V2_5_10, V2_6_1, V2_6_12, V2_7_2]
+            .map(|text| parse_memory_stat(CgroupVersion::V2, text).unwrap());
+        let each = |of: fn(&MemoryStat) -> Option<u64>| stats.each_ref().map(of);
+        assert_eq!(
+            each(|stat| stat.file),
+            [4_055_040, 4_136_960, 4_136_960, 4_136_960].map(Some)
+        );
+        assert_eq!(
+            each(|stat| stat.slab),
+            [131_776, 142_944, 157_360, 158_784].map(Some)
+        );
+        assert_eq!(each(|stat| stat.active_file), [Some(0); 4]);
+        assert_eq!(each(|stat| stat.pgactivate), [990, 1033, 0, 0].map(Some));
+        // 5.10 keeps less; nobody keeps swap here (it is in memory.swap.current).
+        assert_eq!(
+            each(|stat| stat.kernel),
+            [None, Some(208_896), Some(237_568), Some(294_912)]
+        );
+        assert_eq!(each(|stat| stat.vmalloc), [None, Some(0), Some(0), Some(0)]);
+        assert_eq!(each(|stat| stat.swap), [None; 4]);
     }
 
     #[test]
