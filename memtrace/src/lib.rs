@@ -4,6 +4,8 @@
 //! Data flows one way: a source (a live kernel or a recording) yields [`input`]s, one aggregator
 //! owns all state and feeds the pure model, and views render what the model answers.
 
+pub mod cgroup;
+pub mod command;
 pub mod input;
 pub mod kernel;
 pub mod source;
