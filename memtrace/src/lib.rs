@@ -4,5 +4,6 @@
 //! Data flows one way: a source (a live kernel or a recording) yields [`input`]s, one aggregator
 //! owns all state and feeds the pure model, and views render what the model answers.
 
+pub mod files;
 pub mod input;
 pub mod source;
