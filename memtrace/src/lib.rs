@@ -6,6 +6,7 @@
 
 pub mod cgroup;
 pub mod command;
+pub mod files;
 pub mod input;
 pub mod kernel;
 pub mod source;
