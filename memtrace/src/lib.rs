@@ -4,4 +4,7 @@
 //! Data flows one way: a source (a live kernel or a recording) yields [`input`]s, one aggregator
 //! owns all state and feeds the pure model, and views render what the model answers.
 
+pub mod aggregate;
 pub mod input;
+pub mod model;
+pub mod view;

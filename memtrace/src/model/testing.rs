@@ -1,0 +1,1 @@
+//! Hand-built inputs for tests of the model, the aggregator and the views.
