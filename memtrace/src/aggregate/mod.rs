@@ -10,6 +10,9 @@ mod explain;
 mod reclaim;
 mod window;
 
+#[cfg(test)]
+mod tests;
+
 pub use self::explain::Incomplete;
 use self::{durations::Durations, reclaim::ReclaimTotals, window::Window};
 use crate::{
@@ -92,6 +95,12 @@ impl Aggregator {
                 }
             }
         }
+    }
+
+    /// Pages of all runs that arrived so far.
+    #[cfg(test)]
+    pub(crate) fn pages_seen(&self) -> u64 {
+        self.pages_seen
     }
 
     fn open_window(&mut self) -> Option<&mut Window> {

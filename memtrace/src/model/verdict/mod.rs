@@ -5,6 +5,9 @@
 mod component;
 mod subject;
 
+#[cfg(test)]
+mod tests;
+
 use super::{
     Explanation, Phase, Warning,
     words::{self, mib, process, signed_mib},

@@ -151,3 +151,6 @@ pub(crate) fn levels(sample: &CgroupSample) -> BTreeMap<ComponentName, i64> {
     }
     levels
 }
+
+#[cfg(test)]
+mod tests;
