@@ -70,7 +70,7 @@ pub enum Checked {
 }
 
 /// Runs the subcommand.
-pub fn run(args: Args) -> Result<()> {
+pub fn run(args: &Args) -> Result<()> {
     if args.check {
         check_hashes()?;
         match check_bytes()? {

@@ -6,8 +6,12 @@ mod ebpf;
 mod machine_paths;
 mod manifest;
 mod process;
+mod setup;
+mod test;
 mod toolchain;
 mod workspace;
+
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
@@ -16,12 +20,19 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Xtask {
+    /// Install what building and testing memtrace needs.
+    Setup(setup::Args),
     /// Build the BPF object that is committed under memtrace/bpf.
     Ebpf(ebpf::Args),
+    /// Run all tests; the last line counts them.
+    Test(test::Args),
 }
 
-fn main() -> Result<()> {
+fn main() -> Result<ExitCode> {
     match Xtask::parse() {
-        Xtask::Ebpf(args) => ebpf::run(args),
+        Xtask::Setup(args) => setup::run(&args)?,
+        Xtask::Ebpf(args) => ebpf::run(&args)?,
+        Xtask::Test(args) => return Ok(test::run(&args)),
     }
+    Ok(ExitCode::SUCCESS)
 }
