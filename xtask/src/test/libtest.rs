@@ -9,6 +9,8 @@ use super::tally::Tally;
 #[derive(Default)]
 pub struct Reader {
     total: Tally,
+    /// A program said what it would run, and has not yet said how that went.
+    is_running: bool,
     failed: Vec<String>,
     ignored: Vec<String>,
 }
@@ -16,6 +18,10 @@ pub struct Reader {
 impl Reader {
     /// Takes one line of output.
     pub fn line(&mut self, line: &str) {
+        if is_start_of_program(line) {
+            self.note_death();
+            self.is_running = true;
+        }
         let Some(line) = line.strip_prefix("test ") else {
             return;
         };
@@ -35,12 +41,27 @@ impl Reader {
     }
 
     /// What was read.
-    pub fn finish(self) -> Tally {
+    pub fn finish(mut self) -> Tally {
+        self.note_death();
         self.total
+    }
+
+    /// A program that ends without its result was killed: abort, signal, `process::exit`.
+    fn note_death(&mut self) {
+        if std::mem::take(&mut self.is_running) {
+            let mut failed = std::mem::take(&mut self.failed);
+            failed.push("a test program died before its result; its output is above".to_owned());
+            self.ignored.clear();
+            self.total.add(Tally {
+                failed,
+                ..Tally::default()
+            });
+        }
     }
 
     /// Takes `1 passed; 0 failed; 0 ignored; 0 measured; ...`.
     fn end_of_program(&mut self, sums: &str) {
+        self.is_running = false;
         let count = |what| count(sums, what);
         let (mut failed, mut ignored) = (
             std::mem::take(&mut self.failed),
@@ -54,6 +75,13 @@ impl Reader {
             skipped: ignored,
         });
     }
+}
+
+/// Whether this is `running N tests`.
+fn is_start_of_program(line: &str) -> bool {
+    line.strip_prefix("running ")
+        .and_then(|rest| rest.strip_suffix(" tests").or(rest.strip_suffix(" test")))
+        .is_some_and(|count| count.parse::<usize>().is_ok())
 }
 
 /// The number before the word `what`; 0 if there is none.
@@ -118,7 +146,14 @@ test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 3 filtered out; fin
     }
 
     #[test]
-    fn no_result_is_no_pass() {
-        assert_eq!(read("running 1 test\ntest a ... ok\n"), Tally::default());
+    fn a_program_that_died_is_a_failure_and_its_passes_do_not_count() {
+        let died = read("running 2 tests\ntest a ... ok\n");
+        assert_eq!((died.passed, died.failed.len()), (0, 1));
+        let another_followed = read(
+            "running 2 tests\ntest a ... ok\nrunning 1 test\ntest b ... ok\n\
+             test result: ok. 1 passed; 0 failed; 0 ignored\n",
+        );
+        let counts = (another_followed.passed, another_followed.failed.len());
+        assert_eq!(counts, (1, 1));
     }
 }
