@@ -5,3 +5,4 @@
 //! owns all state and feeds the pure model, and views render what the model answers.
 
 pub mod input;
+pub mod source;
