@@ -2,6 +2,9 @@
 
 use crate::shared;
 
+/// Hooks with a run table: the first so many of [`Hook`](crate::hook::Hook), by their numbers.
+pub const RUN_TABLES: u32 = 4;
+
 /// Slots of one hook's table on one CPU. One slot would not merge when a task alternates between
 /// two files; 64 did in every case tried.
 pub const RUN_SLOTS: usize = 64;

@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::sources::Mirror;
+use crate::process::stdout;
 
 /// One version of one binary package in one suite.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,9 +54,9 @@ impl Apt {
 
     /// Fetches the indexes, unless that was done less than `max_age` ago.
     ///
-    /// A suite that has left the archive must not hide the others, so failures of
-    /// single suites are returned as warnings; what is missing then shows when a
-    /// package of that suite is asked for.
+    /// A suite that has left the archive must not hide the others, so what apt says
+    /// about single suites is returned; what is missing then shows when a package of
+    /// that suite is asked for. Fails when nothing answers at all.
     pub fn refresh(&self, max_age: Duration) -> Result<Vec<String>> {
         let stamp = self.root.join("refreshed");
         let sources = fs::read_to_string(self.root.join("sources.list"))?;
@@ -69,12 +70,16 @@ impl Apt {
         eprintln!("vm: fetching package indexes from {}", self.mirror.main);
         let output = self.command("apt-get").args(["-q", "update"]).output();
         let output = output.context("run apt-get update; is this a Debian system?")?;
-        let problems: Vec<String> = String::from_utf8_lossy(&output.stderr)
+        let said = String::from_utf8_lossy(&output.stdout);
+        let complaints = String::from_utf8_lossy(&output.stderr);
+        if !said
             .lines()
-            .filter(|l| l.starts_with("E: ") || l.starts_with("W: ") || l.starts_with("Err:"))
-            .map(str::to_owned)
-            .collect();
-        if output.status.success() {
+            .any(|l| l.starts_with("Get:") || l.starts_with("Hit:"))
+        {
+            bail!("cannot reach {}:\n{}", self.mirror.main, complaints.trim());
+        }
+        let problems: Vec<String> = complaints.lines().map(str::to_owned).collect();
+        if output.status.success() && problems.is_empty() {
             fs::write(&stamp, sources).with_context(|| format!("write {}", stamp.display()))?;
         }
         Ok(problems)
@@ -88,12 +93,12 @@ impl Apt {
         prefix: &str,
         wanted: impl Fn(&str) -> bool,
     ) -> Result<Vec<Package>> {
-        let names = text(self.command("apt-cache").args(["pkgnames", prefix]))?;
+        let names = stdout(self.command("apt-cache").args(["pkgnames", prefix]))?;
         let names: Vec<&str> = names.lines().filter(|n| wanted(n)).collect();
         if names.is_empty() {
             return Ok(Vec::new());
         }
-        let table = text(self.command("apt-cache").arg("madison").args(&names))?;
+        let table = stdout(self.command("apt-cache").arg("madison").args(&names))?;
         Ok(madison(&table)
             .filter(|p| suites.contains(&p.suite.as_str()))
             .collect())
@@ -102,7 +107,7 @@ impl Apt {
     /// The SHA-256 that the signed index gives for a package.
     pub fn sha256(&self, package: &Package) -> Result<String> {
         let spec = format!("{}={}", package.name, package.version);
-        let record = text(self.command("apt-cache").args(["show", &spec]))?;
+        let record = stdout(self.command("apt-cache").args(["show", &spec]))?;
         let sum = record.lines().find_map(|l| l.strip_prefix("SHA256: "));
         Ok(sum
             .with_context(|| format!("no SHA256 in the index for {spec}"))?
@@ -119,7 +124,7 @@ impl Apt {
             .join(format!("{}-only", package.name));
         fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
         let mut command = self.command("apt-get");
-        text(command.args(["-q", "download", &spec]).current_dir(&dir))?;
+        stdout(command.args(["-q", "download", &spec]).current_dir(&dir))?;
         let version = package.version.replace(':', "%3a");
         let start = format!("{}_{version}_", package.name);
         let entries = fs::read_dir(&dir).with_context(|| format!("list {}", dir.display()))?;
@@ -159,7 +164,7 @@ impl Apt {
                 command.args(["-t", last]);
             }
             command.args(specs.clone());
-            text(&mut command)
+            stdout(&mut command)
         };
         let files: Vec<String> = install("--print-uris")?
             .lines()
@@ -209,12 +214,12 @@ pub fn is_newer(version: &str, than: &str) -> Result<bool> {
 
 /// Unpacks a `.deb` into `folder`.
 pub fn unpack(deb: &Path, folder: &Path) -> Result<()> {
-    text(Command::new("dpkg-deb").arg("-x").arg(deb).arg(folder)).map(drop)
+    stdout(Command::new("dpkg-deb").arg("-x").arg(deb).arg(folder)).map(drop)
 }
 
 /// The machine's own proxy and retry settings, which the private configuration keeps.
 fn machine_network() -> Result<String> {
-    let all = text(Command::new("apt-config").args(["dump", "Acquire"]))
+    let all = stdout(Command::new("apt-config").args(["dump", "Acquire"]))
         .context("this is not a Debian system: apt-config is missing or fails")?;
     let kept = ["Acquire::http", "Acquire::https", "Acquire::Retries"];
     Ok(all
@@ -264,20 +269,6 @@ fn madison(table: &str) -> impl Iterator<Item = Package> + '_ {
             suite: suite.to_owned(),
         })
     })
-}
-
-/// Runs a command to its end and returns its standard output.
-fn text(command: &mut Command) -> Result<String> {
-    let shown = format!("{command:?}");
-    let output = command.output().with_context(|| format!("run {shown}"))?;
-    if !output.status.success() {
-        bail!(
-            "{shown}: {}\n{}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 #[cfg(test)]

@@ -73,17 +73,18 @@ impl Store {
         let apt = self.archive()?;
         let offered = apt.versions(suites, prefix, wanted)?;
         if let Some(locked) = &locked
-            && offered.contains(&locked.package) {
-                let sha256 = apt.sha256(&locked.package)?;
-                ensure!(
-                    sha256 == locked.sha256,
-                    "{what}: the archive gives {sha256} for {} {}, the lock file {}",
-                    locked.package.name,
-                    locked.package.version,
-                    locked.sha256
-                );
-                return Ok(locked.clone());
-            }
+            && offered.contains(&locked.package)
+        {
+            let sha256 = apt.sha256(&locked.package)?;
+            ensure!(
+                sha256 == locked.sha256,
+                "{what}: the archive gives {sha256} for {} {}, the lock file {}",
+                locked.package.name,
+                locked.package.version,
+                locked.sha256
+            );
+            return Ok(locked.clone());
+        }
         let Some(package) = newest(offered)? else {
             bail!(
                 "{what} has left the archive: no package {prefix}* of it in {}",
@@ -120,8 +121,11 @@ pub fn verify(file: &Path, sha256: &str) -> Result<()> {
 /// Unpacks `debs` into `folder`, which appears whole or not at all.
 pub fn unpack(debs: &[PathBuf], folder: &Path) -> Result<()> {
     let partial = folder.with_extension("partial");
-    if partial.exists() {
-        fs::remove_dir_all(&partial).with_context(|| format!("remove {}", partial.display()))?;
+    for left_over in [partial.as_path(), folder] {
+        if left_over.exists() {
+            fs::remove_dir_all(left_over)
+                .with_context(|| format!("remove {}", left_over.display()))?;
+        }
     }
     fs::create_dir_all(&partial).with_context(|| format!("create {}", partial.display()))?;
     for deb in debs {

@@ -13,6 +13,7 @@ use super::kernels::{Kernel, SERIES};
 use super::ladder::Config;
 use super::qemu::{Boot, Ended};
 use super::tools::{self, Tools};
+use crate::workspace;
 
 /// Tools, kernels and the exit helper: what every guest shares.
 pub struct Machines {
@@ -53,12 +54,11 @@ impl Machines {
     ///
     /// `update` forgets the lock file and takes the newest of everything.
     pub fn fetch(series: &[&str], update: bool) -> Result<Self> {
-        let workspace = build::workspace();
         let mut suites: Vec<&str> = SERIES.iter().flat_map(|s| s.suites).copied().collect();
         suites.extend(tools::SUITES);
         suites.sort_unstable();
         suites.dedup();
-        let mut store = Store::open(&workspace.join("tests/kernels.lock"), suites)?;
+        let mut store = Store::open(&workspace::root().join("tests/kernels.lock"), suites)?;
         if update {
             store.lock.clear();
         }
@@ -78,7 +78,7 @@ impl Machines {
             tools,
             kernels,
             exit,
-            logs: workspace.join("target/vm"),
+            logs: workspace::target_dir().join("vm"),
         })
     }
 

@@ -3,13 +3,14 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use super::cpio::Archive;
 use super::ladder::Config;
 use super::tools::Tools;
+use crate::process;
 
 /// The work disk, sparse: page-cache experiments with files of some 100 MiB, and room.
 const DATA_BYTES: u64 = 2 << 30;
@@ -64,13 +65,7 @@ impl Image {
             "-E",
             "lazy_itable_init=1,lazy_journal_init=1,nodiscard",
         ]);
-        let output = mke2fs.arg(&image.data).output().context("run mke2fs")?;
-        ensure!(
-            output.status.success(),
-            "mke2fs {}: {}",
-            image.data.display(),
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
+        process::stdout(mke2fs.arg(&image.data))?;
         Ok(image)
     }
 
@@ -82,14 +77,7 @@ impl Image {
             .arg(folder)
             .args(["--no-same-owner", "-xf"])
             .arg(&self.out);
-        let output = tar.stdout(Stdio::null()).output().context("run tar")?;
-        ensure!(
-            output.status.success(),
-            "tar -xf {}: {}",
-            self.out.display(),
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-        Ok(())
+        process::stdout(&mut tar).map(drop)
     }
 
     /// Removes the files.

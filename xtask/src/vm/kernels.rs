@@ -1,10 +1,11 @@
 //! The kernels of the ladder: which series, from which suites.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use super::apt::Package;
 use super::fetch::{self, Store};
 
 /// A kernel series and the Debian suites that carry it.
@@ -56,25 +57,30 @@ impl Series {
     pub fn fetch(&self, store: &mut Store) -> Result<Kernel> {
         let what = format!("linux-{}", self.name);
         let folder = store.cache.join("kernels");
-        let cached = store.lock.get(&what).map(|l| l.package.clone());
-        if let Some(package) = cached
-            && let Ok(vmlinuz) =
-                image(&folder.join(format!("{}_{}", package.name, package.version)))
-            {
-                return Ok(self.kernel(package.version, vmlinuz));
-            }
-        let locked = store.resolve(&what, self.suites, "linux-", |name| self.has(name))?;
-        let package = &locked.package;
-        let folder = folder.join(format!("{}_{}", package.name, package.version));
-        if !folder.exists() {
-            let deb = store.archive()?.download(package)?;
-            fetch::verify(&deb, &locked.sha256)?;
-            fetch::unpack(&[deb], &folder)?;
-            // Modules are not needed: all that the suite uses is built in.
-            let _ = fs::remove_dir_all(folder.join("lib"));
-            let _ = fs::remove_dir_all(folder.join("usr"));
+        let image =
+            |package: &Package| folder.join(format!("{}_{}", package.name, package.version));
+        if let Some(package) = store.lock.get(&what).map(|l| l.package.clone())
+            && image(&package).exists()
+        {
+            let vmlinuz = image(&package);
+            return Ok(self.kernel(package.version, vmlinuz));
         }
-        Ok(self.kernel(package.version.clone(), image(&folder)?))
+        let locked = store.resolve(&what, self.suites, "linux-", |name| self.has(name))?;
+        let vmlinuz = image(&locked.package);
+        if !vmlinuz.exists() {
+            let deb = store.archive()?.download(&locked.package)?;
+            fetch::verify(&deb, &locked.sha256)?;
+            let unpacked = folder.join("unpacked");
+            fetch::unpack(&[deb], &unpacked)?;
+            // Modules are not needed: all that the suite uses is built in.
+            let kept = find_image(&unpacked)?
+                .with_context(|| format!("no vmlinuz in {}", locked.package.name))?;
+            fs::rename(&kept, &vmlinuz)
+                .with_context(|| format!("rename {} to {}", kept.display(), vmlinuz.display()))?;
+            fs::remove_dir_all(&unpacked)
+                .with_context(|| format!("remove {}", unpacked.display()))?;
+        }
+        Ok(self.kernel(locked.package.version, vmlinuz))
     }
 
     fn kernel(&self, version: String, vmlinuz: PathBuf) -> Kernel {
@@ -98,17 +104,24 @@ impl Series {
     }
 }
 
-/// The one `boot/vmlinuz-*` of an unpacked package.
-fn image(folder: &std::path::Path) -> Result<PathBuf> {
-    let boot = folder.join("boot");
-    let entries = fs::read_dir(&boot).with_context(|| format!("list {}", boot.display()))?;
-    entries
-        .filter_map(|e| e.ok().map(|e| e.path()))
-        .find(|p| {
-            p.file_name()
-                .is_some_and(|n| n.to_string_lossy().starts_with("vmlinuz-"))
-        })
-        .with_context(|| format!("no vmlinuz in {}", boot.display()))
+/// The kernel image below a folder: `boot/vmlinuz-VERSION`, or since 7.2.6
+/// `usr/lib/modules/VERSION/vmlinuz`.
+fn find_image(folder: &Path) -> Result<Option<PathBuf>> {
+    for entry in fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))? {
+        let entry = entry.with_context(|| format!("list {}", folder.display()))?;
+        let kind = entry
+            .file_type()
+            .with_context(|| format!("stat {}", entry.path().display()))?;
+        if kind.is_file() && entry.file_name().to_string_lossy().starts_with("vmlinuz") {
+            return Ok(Some(entry.path()));
+        }
+        if kind.is_dir()
+            && let Some(image) = find_image(&entry.path())?
+        {
+            return Ok(Some(image));
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]

@@ -46,6 +46,8 @@ v1)
         mount -t cgroup -o "$controllers" cgroup "/sys/fs/cgroup/$controllers" ||
             fail "cannot mount cgroup v1 $controllers"
     done
+    # As systemd has it; always on since 5.11.
+    echo 1 >/sys/fs/cgroup/memory/memory.use_hierarchy
     mkdir /sys/fs/cgroup/unified
     mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified
     ;;
