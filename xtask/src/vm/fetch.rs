@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use sha2::{Digest, Sha256};
 
 use super::apt::{self, Apt, Package};
 use super::lock::{Lock, Locked};
@@ -102,20 +101,6 @@ impl Store {
         self.lock.set(what, taken.clone())?;
         Ok(taken)
     }
-}
-
-/// Compares a file's SHA-256 with the expected one.
-pub fn verify(file: &Path, sha256: &str) -> Result<()> {
-    let mut hash = Sha256::new();
-    let mut opened = File::open(file).with_context(|| format!("open {}", file.display()))?;
-    std::io::copy(&mut opened, &mut hash).with_context(|| format!("read {}", file.display()))?;
-    let found: String = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
-    ensure!(
-        found == sha256,
-        "{}: SHA-256 is {found}, expected {sha256}",
-        file.display()
-    );
-    Ok(())
 }
 
 /// Unpacks `debs` into `folder`, which appears whole or not at all.

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
 use super::build;
 use super::fetch::Store;
@@ -15,11 +15,17 @@ use super::qemu::{Boot, Ended};
 use super::tools::{self, Tools};
 use crate::workspace;
 
-/// Tools, kernels and the exit helper: what every guest shares.
-pub struct Machines {
+/// What is downloaded: the tools and the kernels.
+pub struct Downloads {
     tools: Tools,
     kernels: Vec<Kernel>,
+}
+
+/// What every guest shares: the downloads and our own programs.
+pub struct Machines {
+    downloads: Downloads,
     exit: PathBuf,
+    facts: PathBuf,
     logs: PathBuf,
 }
 
@@ -49,8 +55,8 @@ pub struct Outcome {
     pub took: Duration,
 }
 
-impl Machines {
-    /// Fetches the tools and the kernels of `series`.
+impl Downloads {
+    /// Fetches the tools and the kernels of `series`, as far as the cache lacks them.
     ///
     /// `update` forgets the lock file and takes the newest of everything.
     pub fn fetch(series: &[&str], update: bool) -> Result<Self> {
@@ -65,27 +71,36 @@ impl Machines {
         let tools = Tools::fetch(&mut store).context("fetch QEMU")?;
         let mut kernels = Vec::new();
         for one in SERIES.iter().filter(|s| series.contains(&s.name)) {
-            kernels.push(
-                one.fetch(&mut store)
-                    .with_context(|| format!("fetch kernel {}", one.name))?,
-            );
+            let kernel = one.fetch(&mut store);
+            kernels.push(kernel.with_context(|| format!("fetch kernel {}", one.name))?);
         }
-        let exit = build::executable(
-            &["build", "-p", "memtrace-guest", "--bin", "guest-exit"],
-            "guest-exit",
-        )?;
+        Ok(Self { tools, kernels })
+    }
+}
+
+impl Machines {
+    /// Builds our programs for the guests.
+    pub fn build(downloads: Downloads) -> Result<Self> {
+        let own = build::executables(&["memtrace-guest"], &["guest-exit", "guest-facts"])?;
+        let [exit, facts] = <[PathBuf; 2]>::try_from(own)
+            .map_err(|found| anyhow!("asked for two programs, found {found:?}"))?;
         Ok(Self {
-            tools,
-            kernels,
+            downloads,
             exit,
+            facts,
             logs: workspace::target_dir().join("vm"),
         })
     }
 
     /// The kernel of a series that was fetched.
     pub fn kernel(&self, series: &str) -> Result<&Kernel> {
-        let kernel = self.kernels.iter().find(|k| k.series == series);
+        let kernel = self.downloads.kernels.iter().find(|k| k.series == series);
         kernel.with_context(|| format!("kernel {series} was not fetched"))
+    }
+
+    /// The program that checks a guest without memtrace.
+    pub fn facts(&self) -> &Path {
+        &self.facts
     }
 
     /// Boots one guest and waits for its end.
@@ -94,7 +109,13 @@ impl Machines {
         fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
         let _held = hold(&folder)?;
         let started = Instant::now();
-        let image = Image::write(&folder, &self.tools, &self.exit, config, run.payload)?;
+        let image = Image::write(
+            &folder,
+            &self.downloads.tools,
+            &self.exit,
+            config,
+            run.payload,
+        )?;
         let boot = Boot {
             vmlinuz: &self.kernel(config.series)?.vmlinuz,
             image: &image,
@@ -103,7 +124,7 @@ impl Machines {
             timeout: run.timeout,
             echo: run.echo,
         };
-        let ended = boot.run(&self.tools)?;
+        let ended = boot.run(&self.downloads.tools)?;
         let out = folder.join("out");
         if out.exists() {
             fs::remove_dir_all(&out).with_context(|| format!("remove {}", out.display()))?;

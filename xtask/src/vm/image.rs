@@ -127,7 +127,10 @@ fn initramfs(
 
 fn environment(config: Config, env: &[(String, String)]) -> String {
     let quoted = |value: &str| value.replace('\'', r"'\''");
-    let mut text = format!("GUEST_CGROUP={}\nGUEST_LRU={}\n", config.cgroup, config.lru);
+    let mut text = format!(
+        "export GUEST_CGROUP={} GUEST_LRU={}\n",
+        config.cgroup, config.lru
+    );
     for (key, value) in env {
         text.push_str(&format!("export {key}='{}'\n", quoted(value)));
     }
@@ -155,7 +158,7 @@ mod tests {
         let text = environment(config, &[("A".into(), "it's $x".into())]);
         assert_eq!(
             text,
-            "GUEST_CGROUP=v2\nGUEST_LRU=mglru\nexport A='it'\\''s $x'\n"
+            "export GUEST_CGROUP=v2 GUEST_LRU=mglru\nexport A='it'\\''s $x'\n"
         );
     }
 }

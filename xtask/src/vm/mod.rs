@@ -6,6 +6,7 @@
 mod apt;
 mod build;
 mod cpio;
+mod doctor;
 mod fetch;
 mod guest;
 mod image;
@@ -13,19 +14,31 @@ mod kernels;
 mod ladder;
 mod lock;
 mod qemu;
+mod report;
 mod sources;
+mod suite;
 mod tools;
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
-use guest::{Machines, Run};
+use guest::{Downloads, Machines, Run};
 use image::Payload;
 use kernels::SERIES;
 use ladder::{Cgroup, Config, LADDER, Lru};
 use qemu::Ended;
+use suite::Wishes;
+
+use crate::workspace;
+
+pub use suite::ConfigResult;
+
+/// Guests that run at a time unless told otherwise.
+const JOBS: usize = 1;
+/// Limit for one guest unless told otherwise.
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Arguments of `cargo xtask vm`.
 #[derive(clap::Args)]
@@ -48,6 +61,9 @@ pub struct Args {
     /// Takes the newest versions instead of the locked ones, and locks those.
     #[arg(long)]
     update: bool,
+    /// Checks the guests themselves instead of memtrace.
+    #[arg(long, conflicts_with = "run")]
+    facts: bool,
     /// Runs this shell command in the guest instead of the suite.
     #[arg(long, value_name = "CMD")]
     run: Option<String>,
@@ -61,28 +77,106 @@ pub struct Args {
     #[arg(long, value_name = "PARAMETERS", default_value = "")]
     append: String,
     /// Limit for one guest, in seconds.
-    #[arg(long, default_value_t = 300)]
+    #[arg(long, default_value_t = TIMEOUT.as_secs())]
     timeout: u64,
+    /// Guests at a time.
+    #[arg(long, default_value_t = JOBS)]
+    jobs: usize,
+    /// Only cases whose name contains this.
+    #[arg(last = true)]
+    filter: Option<String>,
 }
 
 /// Runs `cargo xtask vm`.
 pub fn run(args: Args) -> Result<()> {
     let series = selected(&args)?;
+    if let Some(command) = &args.run {
+        return run_command(&args, &series, command);
+    }
+    let wanted = |c: &Config| {
+        series.contains(&c.series)
+            && args.cgroup.is_none_or(|cgroup| cgroup == c.cgroup)
+            && args.lru.is_none_or(|lru| lru == c.lru)
+    };
+    let configs: Vec<Config> = LADDER.into_iter().filter(wanted).collect();
     if args.list {
-        for config in LADDER.iter().filter(|c| series.contains(&c.series)) {
-            println!("{config}");
-        }
+        configs.iter().for_each(|config| println!("{config}"));
         return Ok(());
     }
-    let Some(command) = &args.run else {
-        bail!("the suite is not there yet; use --run");
+    ensure!(
+        !configs.is_empty(),
+        "the ladder has no such configuration; see --list"
+    );
+    let started = Instant::now();
+    let machines = Machines::build(Downloads::fetch(&series, args.update)?)?;
+    let wishes = Wishes {
+        timeout: Duration::from_secs(args.timeout),
+        jobs: args.jobs,
     };
-    run_command(&args, &series, command)
+    let results = if args.facts {
+        suite::run(&machines, &configs, &suite::facts(&machines), &wishes)?
+    } else {
+        run_suite(&machines, &configs, args.filter.as_deref(), &wishes)?
+    };
+    let failed = results.iter().filter(|r| r.failure.is_some()).count();
+    let took = started.elapsed().as_secs();
+    println!(
+        "{} configurations passed, {failed} failed, in {took} s",
+        results.len() - failed
+    );
+    ensure!(
+        failed == 0,
+        "{failed} of {} configurations failed",
+        results.len()
+    );
+    Ok(())
+}
+
+/// Runs the live suite on the whole ladder, and writes docs/KERNELS.md unless a
+/// `filter` selects cases by name.
+///
+/// A configuration that failed is a result with its `failure`; an error means that the
+/// ladder could not be run.
+#[expect(dead_code, reason = "for `cargo xtask test`")]
+pub fn run_all(filter: Option<&str>) -> Result<Vec<ConfigResult>> {
+    let machines = Machines::build(Downloads::fetch(&names(), false)?)?;
+    let wishes = Wishes {
+        timeout: TIMEOUT,
+        jobs: JOBS,
+    };
+    run_suite(&machines, &LADDER, filter, &wishes)
+}
+
+fn run_suite(
+    machines: &Machines,
+    configs: &[Config],
+    filter: Option<&str>,
+    wishes: &Wishes,
+) -> Result<Vec<ConfigResult>> {
+    let results = suite::run(machines, configs, &suite::live(filter)?, wishes)?;
+    if filter.is_none() && configs.len() == LADDER.len() {
+        report::write(&workspace::root().join("docs/KERNELS.md"), &results)?;
+    }
+    Ok(results)
+}
+
+/// Whether the ladder can run here; the error says what is missing.
+///
+/// Everything that is not in the cache yet is downloaded, so that a later failure is
+/// not one of the network.
+#[expect(dead_code, reason = "for `cargo xtask test`")]
+pub fn available() -> Result<(), String> {
+    if !cfg!(target_arch = "x86_64") {
+        return Err("the ladder's QEMU and kernels are for x86-64 machines".to_owned());
+    }
+    Downloads::fetch(&names(), false)
+        .map(drop)
+        .map_err(|e| format!("{e:#}"))
 }
 
 /// Runs a shell command on one configuration of each series.
 fn run_command(args: &Args, series: &[&'static str], command: &str) -> Result<()> {
-    let machines = Machines::fetch(series, args.update)?;
+    let machines = Machines::build(Downloads::fetch(series, args.update)?)?;
     let payload = Payload {
         command: command.to_owned(),
         env: args
