@@ -68,7 +68,21 @@ classic)
     ;;
 esac
 
-mount -t ext4 /dev/nvme0n1 /data || fail "cannot mount the data disk"
+# Since 6.12 the two disks are probed side by side and come up in either order.
+disk() {
+    for tries in $(seq 200); do
+        for block in /sys/block/nvme*n1; do
+            name=${block##*/}
+            if [ -b "/dev/$name" ] && [ "$(tr -d ' ' <"$block/device/serial")" = "$1" ]; then
+                echo "/dev/$name"
+                return
+            fi
+        done
+        usleep 50000
+    done
+}
+data=$(disk data) out=$(disk out)
+mount -t ext4 "$data" /data || fail "cannot mount the data disk"
 mkdir -p /out
 
 cd /data
@@ -77,6 +91,6 @@ code=$?
 
 cd /
 dmesg >/out/dmesg.txt
-tar -C /out -cf /dev/nvme1n1 . || fail "the files brought out do not fit on their disk"
+tar -C /out -cf "$out" . || fail "the files brought out do not fit on their disk"
 sync
 guest-exit $code
