@@ -101,9 +101,9 @@ fn pages_on_their_way_between_lists_may_be_negative() {
 #[test]
 fn dirty_pages_count_as_active_only_if_they_must_be() {
     let mut sample = testing::cgroup();
-    sample.stat.file_dirty = Some(44 * MIB);
+    sample.stat.file_dirty = Some(404 * MIB);
     sample.stat.file_writeback = Some(MIB);
-    // 45 MiB unclean, of which 40 may be inactive: at least 5 of 10 MiB, not more than half.
+    // 405 MiB unclean, of which 400 may be inactive: at least 5 of 10 MiB, not more than half.
     let judge = |sample| Reclaimable::of(ComponentName::ActiveFile, &sample);
     assert_eq!(judge(sample), Reclaimable::Now);
     sample.stat.file_writeback = Some(2 * MIB);

@@ -68,7 +68,7 @@ pub(super) fn why_component(
             ) =>
         {
             let text = format!(
-                "{} MiB {} {}, by whom is not known; {}",
+                "{} MiB {} {}, through whom is not known; {}",
                 mib(delta.abs()),
                 is_or_was(delta),
                 plain_name(component.name),
@@ -255,9 +255,9 @@ fn shmem(component: &Component, causes: &[&Cause]) -> String {
     let (files, tasks) = (subject.files(), subject.tasks());
     if delta > 0 {
         let back = comes_back(component);
-        format!("{bytes} MiB is shared memory of {files} added by {tasks}; {back}")
+        format!("{bytes} MiB is shared memory of {files}, added by {tasks}; {back}")
     } else {
-        format!("{bytes} MiB was shared memory of {files} freed by {tasks}")
+        format!("{bytes} MiB was shared memory of {files}, freed by {tasks}")
     }
 }
 

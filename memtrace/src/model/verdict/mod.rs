@@ -168,7 +168,7 @@ fn headline(explanation: &Explanation) -> Vec<Sentence> {
             sentence(
                 Rule::AfterPeak,
                 format!(
-                    "Then {} MiB, {} MiB in all: {why_down}.",
+                    "Then {} MiB ({} MiB in all): {why_down}.",
                     signed_mib(fall),
                     signed_mib(delta)
                 ),
@@ -210,11 +210,16 @@ fn oom_kill(explanation: &Explanation) -> Option<Sentence> {
 
 /// The gravest thing that makes the figures above wrong, not merely less detailed.
 fn weakened(explanation: &Explanation) -> Option<Sentence> {
-    let grave = explanation.trust.warnings.iter().find(|warning| {
-        matches!(
-            warning,
-            Warning::EventsLost { .. } | Warning::BoundExceeded { .. } | Warning::Source(_)
-        )
+    let produced = explanation.trust.pages_produced;
+    let warnings = &explanation.trust.warnings;
+    let grave = warnings.iter().find(|warning| match warning {
+        // Below one per cent the trust line is the place to say so. A skipped call is a page or more.
+        Warning::EventsLost { pages, skipped, .. } => {
+            let lost = pages + skipped;
+            lost > 0 && lost.saturating_mul(100) >= produced
+        }
+        Warning::BoundExceeded { .. } | Warning::Source(_) => true,
+        _ => false,
     })?;
     Some(sentence(Rule::Weakened, format!("Careful: {grave}.")))
 }
