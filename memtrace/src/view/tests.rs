@@ -248,3 +248,34 @@ fn many_causes_are_capped_and_their_sum_is_kept() {
     assert_eq!(active["delta_bytes"], 300 * MIB);
     assert!(text::render(&explanation).lines().count() < 60);
 }
+
+#[test]
+fn every_key_is_documented() {
+    fn keys(value: &Value, found: &mut std::collections::BTreeSet<String>) {
+        match value {
+            Value::Object(map) => {
+                for (key, value) in map {
+                    found.insert(key.clone());
+                    keys(value, found);
+                }
+            }
+            Value::Array(values) => values.iter().for_each(|value| keys(value, found)),
+            _ => {}
+        }
+    }
+    let document = include_str!("../../../docs/json/explain.md");
+    let mut found = std::collections::BTreeSet::new();
+    for explanation in [rich(), command()] {
+        let json = json::render(&explanation);
+        keys(&serde_json::from_str(&json).unwrap(), &mut found);
+    }
+    let undocumented: Vec<_> = found
+        .iter()
+        .filter(|key| {
+            let (plain, list) = (format!("`{key}`"), format!("`{key}[]`"));
+            !document.contains(&plain) && !document.contains(&list)
+        })
+        .collect();
+    assert!(undocumented.is_empty(), "{undocumented:?}");
+    assert!(found.len() > 80, "{}", found.len());
+}

@@ -5,7 +5,7 @@ use super::*;
 use crate::{
     input::{CgroupVersion, MemoryStat, RunEvent},
     model::{
-        CauseKind,
+        CauseKind, ViewRole,
         testing::{self, MIB, Story, TARGET, grow},
     },
 };
@@ -288,6 +288,19 @@ proptest! {
                 (up.working_set.delta_bytes(), down.working_set.delta_bytes())
         {
             prop_assert_eq!(Some(up + down), explanation.whole.working_set.delta_bytes());
+        }
+        // Between two totals of the chain the steps account for every byte.
+        let mut sum = None;
+        for step in &explanation.views.steps {
+            sum = match (step.role, sum) {
+                (ViewRole::Total, None) => Some(step.bytes),
+                (ViewRole::Total, Some(sum)) => {
+                    prop_assert_eq!(step.bytes, sum);
+                    Some(sum)
+                }
+                (ViewRole::Minus, sum) => sum.map(|sum| sum - step.bytes),
+                (ViewRole::Plus, sum) => sum.map(|sum| sum + step.bytes),
+            };
         }
         // Views must render whatever comes.
         let json: serde_json::Value =

@@ -262,7 +262,7 @@ fn shmem(component: &Component, causes: &[&Cause]) -> String {
 }
 
 /// What causes account for, in the direction of the component's change.
-fn attributed_bytes(component: &Component) -> u64 {
+pub(super) fn attributed_bytes(component: &Component) -> u64 {
     let delta = component.delta_bytes();
     let attributed = delta - component.unattributed_bytes;
     if (attributed < 0) == (delta < 0) {

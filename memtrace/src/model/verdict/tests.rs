@@ -4,7 +4,7 @@ use memtrace_ebpf::record::RunKind;
 use crate::{
     input::{Input, LruKind, OwnedBy, Sample, VictimEvent},
     model::{
-        Explanation,
+        Explanation, Rule,
         testing::{self, MIB, PAGES, Story, TARGET, activate, grow},
     },
 };
@@ -278,6 +278,18 @@ fn no_change() {
     assert_snapshot!(told(&Story::begin().end(|_| ())), @r#"
     no_change: Working set 56.0 MiB, no change beyond the counters' own error (+0.0 MiB, bound 0.6 MiB).
     "#);
+}
+
+#[test]
+fn a_watched_change_is_real_even_on_a_machine_of_many_cpus() {
+    let mut facts = testing::facts();
+    facts.stat_error.stat_pages = 100 * PAGES;
+    let watched = Story::new(facts.clone(), |_| ())
+        .run(RunKind::Activation, 1, 4711, 30)
+        .end(|after| activate(after, 30));
+    assert_eq!(watched.verdict.sentences[0].rule, Rule::SecondAccess);
+    let only_counted = Story::new(facts, |_| ()).end(|after| activate(after, 30));
+    assert_eq!(only_counted.verdict.sentences[0].rule, Rule::NoChange);
 }
 
 #[test]
