@@ -21,16 +21,13 @@ pub struct Answer {
     pub unexplained_bytes: i64,
     /// How much that may be.
     pub error_bound_bytes: u64,
-    /// The first sentence.
-    pub verdict: String,
+    /// What to act on, in sentences.
+    pub verdict: serde_json::Value,
     /// How far to trust it.
     pub trust: Trust,
     /// With a command: before to peak, peak to after.
     #[serde(default)]
     pub phases: Vec<Phase>,
-    /// What was damaged or missing.
-    #[serde(default)]
-    pub warnings: Vec<String>,
 }
 
 /// usage - inactive_file.
@@ -99,6 +96,18 @@ pub struct Trust {
     pub pages_produced: u64,
     pub pages_seen: u64,
     pub pages_lost: u64,
+    pub hooks: Vec<Hook>,
+    pub warnings: Vec<serde_json::Value>,
+}
+
+/// One hook's counters.
+#[derive(Debug, Deserialize)]
+#[expect(missing_docs, reason = "named as in the schema")]
+pub struct Hook {
+    pub hook: String,
+    pub pages_produced: u64,
+    pub records_sent: u64,
+    pub recursion_misses: u64,
 }
 
 /// A part of the window.
@@ -106,7 +115,7 @@ pub struct Trust {
 #[expect(missing_docs, reason = "named as in the schema")]
 pub struct Phase {
     pub name: String,
-    pub delta_bytes: i64,
+    pub working_set: WorkingSet,
     pub components: Vec<Component>,
     pub causes: Vec<Cause>,
 }
@@ -116,7 +125,10 @@ impl Answer {
     pub fn parse(stdout: &[u8]) -> anyhow::Result<Self> {
         serde_json::from_slice(stdout).with_context(|| {
             let text = String::from_utf8_lossy(stdout);
-            format!("not an answer: {}", text.chars().take(400).collect::<String>())
+            format!(
+                "not an answer: {}",
+                text.chars().take(400).collect::<String>()
+            )
         })
     }
 
@@ -127,7 +139,7 @@ impl Answer {
 
     /// Change of all that is the kernel's own memory, in bytes.
     pub fn kernel_bytes(&self) -> i64 {
-        const KERNEL: [&str; 10] = [
+        const KERNEL: [&str; 11] = [
             "kernel",
             "kernel_other",
             "kernel_stack",
@@ -138,6 +150,7 @@ impl Answer {
             "slab_unreclaimable",
             "sock",
             "vmalloc",
+            "zswap",
         ];
         self.components
             .iter()

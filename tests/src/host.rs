@@ -69,6 +69,18 @@ impl Host {
         Ok(file)
     }
 
+    /// The memtrace under test was not optimised.
+    pub fn is_debug_build(&self) -> bool {
+        self.memtrace
+            .parent()
+            .is_some_and(|folder| folder.ends_with("debug"))
+    }
+
+    /// The CPU is emulated in software (QEMU's TCG), so times mean nothing.
+    pub fn is_emulated(&self) -> bool {
+        fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains("TCG"))
+    }
+
     /// `Some(reason)` if file pages are not activated one by one here.
     pub fn no_activations(&self) -> Option<String> {
         self.multi_gen_lru
@@ -97,8 +109,7 @@ impl fmt::Display for Host {
 
 fn find_memtrace() -> anyhow::Result<PathBuf> {
     if let Some(path) = env::var_os("MEMTRACE_BIN") {
-        return fs::canonicalize(&path)
-            .with_context(|| format!("MEMTRACE_BIN={}", path.display()));
+        return fs::canonicalize(&path).with_context(|| format!("MEMTRACE_BIN={}", path.display()));
     }
     // Tests run in the folder of their crate, programs anywhere.
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
@@ -134,9 +145,7 @@ fn parse_cpu_list(list: &str) -> Option<u64> {
     list.trim()
         .split(',')
         .map(|range| match range.split_once('-') {
-            Some((first, last)) => {
-                Some(last.parse::<u64>().ok()? - first.parse::<u64>().ok()? + 1)
-            }
+            Some((first, last)) => Some(last.parse::<u64>().ok()? - first.parse::<u64>().ok()? + 1),
             None => range.parse::<u64>().ok().map(|_| 1),
         })
         .sum()

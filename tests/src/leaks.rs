@@ -54,7 +54,12 @@ fn named_memtrace(folder: &Path) -> BTreeSet<PathBuf> {
         .into_iter()
         .flatten()
         .flatten()
-        .filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"memtrace"))
+        .filter(|entry| {
+            entry
+                .file_name()
+                .as_encoded_bytes()
+                .starts_with(b"memtrace")
+        })
         .map(|entry| entry.path())
         .collect()
 }

@@ -99,8 +99,7 @@ impl Mapping {
         let start = NonNull::new(start).context("mapped at address 0")?;
         let mapping = Self { start, bytes };
         // SAFETY: the range is this mapping's, and MADV_SEQUENTIAL changes no contents.
-        unsafe { madvise(start.as_ptr(), bytes, Advice::Sequential) }
-            .context("MADV_SEQUENTIAL")?;
+        unsafe { madvise(start.as_ptr(), bytes, Advice::Sequential) }.context("MADV_SEQUENTIAL")?;
         Ok(mapping)
     }
 

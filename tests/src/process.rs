@@ -133,6 +133,11 @@ impl Running {
         Ok(())
     }
 
+    /// Ends its standard input, if that is a pipe.
+    pub fn release(&mut self) {
+        self.child.stdin = None;
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         kill_process(Pid::from_child(&self.child), signal)

@@ -68,6 +68,17 @@ pub(crate) fn alternate(first: &Path, second: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Many files that live for a moment: every one is a new name and new runs for a tracer.
+pub(crate) fn litter(folder: &Path, files: u32) -> anyhow::Result<()> {
+    let page = vec![0; page_size()];
+    for number in 0..files {
+        let path = folder.join(format!("litter-{number}"));
+        std::fs::write(&path, &page).with_context(|| format!("writing {}", path.display()))?;
+        std::fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
+    }
+    Ok(())
+}
+
 /// A file, read by pages.
 pub(crate) struct Pages {
     file: File,

@@ -65,6 +65,8 @@ enum What {
     TurnReader(turns::Reader),
     /// One process reads two files in turns of one page.
     Alternate { first: PathBuf, second: PathBuf },
+    /// Create and remove FILES files of one page each in FOLDER.
+    Litter { folder: PathBuf, files: u32 },
     /// Start a child in a session of its own that lives for SECONDS, print its pid, and exit.
     Daemon { seconds: f64 },
     /// Sleep.
@@ -91,6 +93,7 @@ fn main() -> anyhow::Result<()> {
         } => turns::run(&files, &pages, rounds),
         What::TurnReader(reader) => reader.run(),
         What::Alternate { first, second } => files::alternate(&first, &second),
+        What::Litter { folder, files } => files::litter(&folder, files),
         What::Daemon { seconds } => processes::daemon(seconds),
         What::Sleep { seconds } => {
             processes::sleep(seconds);

@@ -41,7 +41,6 @@ pub(crate) fn daemon(seconds: f64) -> anyhow::Result<()> {
             Ok(())
         });
     }
-    #[expect(clippy::zombie_processes, reason = "to be left behind is its purpose")]
     let child = command.spawn().context("starting the child")?;
     println!("{}", serde_json::json!({"pid": child.id()}));
     Ok(())
