@@ -107,6 +107,7 @@ pub struct Hook {
     pub hook: String,
     pub pages_produced: u64,
     pub records_sent: u64,
+    pub records_lost: u64,
     pub recursion_misses: u64,
 }
 
@@ -118,6 +119,8 @@ pub struct Phase {
     pub working_set: WorkingSet,
     pub components: Vec<Component>,
     pub causes: Vec<Cause>,
+    pub unexplained_bytes: i64,
+    pub error_bound_bytes: u64,
 }
 
 impl Answer {
@@ -213,6 +216,25 @@ impl Answer {
         );
         Ok(())
     }
+
+    /// F4: nothing was lost. A hook that the kernel skipped is a loss, unless it may skip hooks.
+    pub fn check_no_loss(&self, may_skip: bool) -> anyhow::Result<()> {
+        let trust = &self.trust;
+        let records: u64 = trust.hooks.iter().map(|hook| hook.records_lost).sum();
+        let skipped: u64 = trust.hooks.iter().map(|hook| hook.recursion_misses).sum();
+        ensure!(
+            trust.events_lost == records + skipped,
+            "events_lost is {}, but the hooks lost {records} and were skipped {skipped} times",
+            trust.events_lost
+        );
+        ensure!(
+            trust.pages_lost == 0 && records == 0 && (may_skip || skipped == 0),
+            "lost {records} records with {} pages, {skipped} hook calls skipped: {:?}",
+            trust.pages_lost,
+            trust.hooks
+        );
+        Ok(())
+    }
 }
 
 impl Phase {
@@ -270,4 +292,117 @@ fn caused(causes: &[Cause], component: &str, which: impl Fn(&Cause) -> bool) -> 
         .filter(|cause| cause.component == component && which(cause))
         .map(|cause| cause.bytes)
         .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// An answer as the schema documents it: 100 pages of one file, read by one process.
+    fn composed() -> Value {
+        json!({
+            "schema_version": 1,
+            "working_set": {"before_bytes": 1000, "after_bytes": 411_600, "delta_bytes": 410_600},
+            "components": [
+                {"name": "active_file", "delta_bytes": 409_600, "reclaimable": "now"},
+                {"name": "slab_reclaimable", "delta_bytes": 500, "reclaimable": "mostly"},
+                {"name": "kernel_stack", "delta_bytes": 400, "reclaimable": "no"},
+            ],
+            "causes": [{
+                "component": "active_file", "kind": "second_access", "bytes": 409_600,
+                "file": {"path": "/data/t.log", "fs_path": "/t.log", "fstype": "ext4", "inode": 7},
+                "task": {"pid": 4711, "comm": "cat", "certain": true},
+                "charged_cgroup": "/a",
+            }],
+            "unexplained_bytes": 100,
+            "error_bound_bytes": 4096,
+            "verdict": "Working set +401.0 KiB.",
+            "phases": [],
+            "trust": {
+                "events_lost": 0, "hooks_missing": [], "pages_produced": 100, "pages_seen": 100,
+                "pages_lost": 0, "warnings": [],
+                "hooks": [{
+                    "hook": "lru_activate", "pages_produced": 100, "pages_lost": 0,
+                    "records_sent": 3, "records_lost": 0, "recursion_misses": 0,
+                }],
+            },
+        })
+    }
+
+    fn parsed(value: &Value) -> Answer {
+        Answer::parse(value.to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_good_answer_passes() {
+        let answer = parsed(&composed());
+        answer.check_sums().unwrap();
+        answer.check_conservation().unwrap();
+        answer.check_no_loss(false).unwrap();
+        assert_eq!(answer.kernel_bytes(), 900);
+        let right = |cause: &Cause| cause.is_of(Path::new("/data/t.log"), 7) && cause.is_by(4711);
+        assert_eq!(answer.caused("active_file", right), 409_600);
+    }
+
+    #[test]
+    fn another_path_inode_or_pid_gets_no_credit() {
+        let answer = parsed(&composed());
+        let t = Path::new("/data/t.log");
+        assert_eq!(answer.caused("active_file", |cause| cause.is_of(t, 8)), 0);
+        let other = Path::new("/t.log");
+        assert_eq!(
+            answer.caused("active_file", |cause| cause.is_of(other, 7)),
+            0
+        );
+        assert_eq!(answer.caused("active_file", |cause| cause.is_by(1)), 0);
+        assert_eq!(answer.caused("anon", |_| true), 0);
+    }
+
+    #[test]
+    fn sums_that_do_not_add_up_are_found() {
+        for (key, value) in [("unexplained_bytes", 99), ("unexplained_bytes", -100)] {
+            let mut wrong = composed();
+            wrong[key] = value.into();
+            assert!(parsed(&wrong).check_sums().is_err());
+        }
+        let mut wrong = composed();
+        wrong["working_set"]["delta_bytes"] = 1.into();
+        assert!(parsed(&wrong).check_sums().is_err());
+    }
+
+    #[test]
+    fn a_page_that_vanished_is_found() {
+        let mut wrong = composed();
+        wrong["trust"]["pages_seen"] = 99.into();
+        assert!(parsed(&wrong).check_conservation().is_err());
+        wrong["trust"]["pages_lost"] = 1.into();
+        parsed(&wrong).check_conservation().unwrap();
+        assert!(parsed(&wrong).check_no_loss(true).is_err());
+    }
+
+    #[test]
+    fn skipped_hooks_are_a_loss_where_the_kernel_need_not_skip() {
+        let mut skipped = composed();
+        skipped["trust"]["hooks"][0]["recursion_misses"] = 2.into();
+        assert!(
+            parsed(&skipped).check_no_loss(true).is_err(),
+            "not in events_lost"
+        );
+        skipped["trust"]["events_lost"] = 2.into();
+        parsed(&skipped).check_no_loss(true).unwrap();
+        assert!(parsed(&skipped).check_no_loss(false).is_err());
+    }
+
+    #[test]
+    fn a_missing_key_is_no_answer() {
+        let mut short = composed();
+        short
+            .as_object_mut()
+            .unwrap()
+            .remove("error_bound_bytes")
+            .unwrap();
+        assert!(Answer::parse(short.to_string().as_bytes()).is_err());
+    }
 }

@@ -81,6 +81,15 @@ impl Host {
         fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains("TCG"))
     }
 
+    /// Tracepoint programs can be preempted (from 7.2 on), and the kernel then skips a second one
+    /// on the same CPU.
+    pub fn preemptible_hooks(&self) -> bool {
+        // An oracle may know the release; memtrace itself may not.
+        let mut parts = self.kernel_release.split(['.', '-']);
+        let mut next = || parts.next().and_then(|part| part.parse::<u32>().ok());
+        next().zip(next()).is_some_and(|release| release >= (7, 2))
+    }
+
     /// `Some(reason)` if file pages are not activated one by one here.
     pub fn no_activations(&self) -> Option<String> {
         self.multi_gen_lru

@@ -128,7 +128,7 @@ impl Running {
                 self.what,
                 self.stderr.so_far()
             );
-            thread::sleep(Duration::from_millis(5));
+            thread::sleep(Duration::from_millis(2));
         }
         Ok(())
     }
@@ -156,7 +156,7 @@ impl Running {
                 "{} does not end after {PATIENCE:?}",
                 self.what
             );
-            thread::sleep(Duration::from_millis(5));
+            thread::sleep(Duration::from_millis(2));
         };
         // A child of its own may hold the pipes open: what it says later is not waited for.
         Ok(Finished {

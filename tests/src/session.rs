@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail, ensure};
@@ -29,6 +29,7 @@ pub struct Watch<'a> {
     running: Running,
     recording: PathBuf,
     before: [Reading; 2],
+    attached_after: Duration,
 }
 
 /// A run that has ended.
@@ -64,8 +65,10 @@ impl<'a> Watch<'a> {
             .args(options)
             .arg(&cgroup.path)
             .args(["--for", "600s"]);
+        let start = Instant::now();
         let mut running = Running::start(&mut command)?;
         running.wait_for_stderr(ATTACHED)?;
+        let attached_after = start.elapsed();
         // The first reading follows the last hook at once.
         thread::sleep(Duration::from_millis(300));
         Ok(Self {
@@ -74,12 +77,18 @@ impl<'a> Watch<'a> {
             running,
             recording,
             before: [first, cgroup.read()?],
+            attached_after,
         })
     }
 
     /// memtrace's process.
     pub fn running(&self) -> &Running {
         &self.running
+    }
+
+    /// From starting memtrace to its hooks being attached.
+    pub fn attached_after(&self) -> Duration {
+        self.attached_after
     }
 
     /// Ends the window with Ctrl-C, as a user would, once the counters are at rest, and checks
@@ -156,6 +165,7 @@ impl Explained {
         recording: PathBuf,
         readings: Option<[Reading; 4]>,
     ) -> anyhow::Result<Self> {
+        ensure!(!finished.stderr.contains("panicked"), "{}", finished.stderr);
         // What the command under `--` prints comes first; the answer is the last line or block.
         let start = answer_start(&finished.stdout);
         Ok(Self {
@@ -170,12 +180,7 @@ impl Explained {
     pub fn check(&self, host: &Host) -> anyhow::Result<()> {
         self.check_ledger(host)?;
         self.answer.check_conservation()?;
-        ensure!(
-            self.answer.trust.pages_lost == 0 && self.answer.trust.events_lost == 0,
-            "lost {} pages, {} events",
-            self.answer.trust.pages_lost,
-            self.answer.trust.events_lost
-        );
+        self.answer.check_no_loss(host.preemptible_hooks())?;
         self.check_replay(host)
     }
 
@@ -198,6 +203,16 @@ impl Explained {
             answer.error_bound_bytes,
             answer.components
         );
+        for phase in &answer.phases {
+            ensure!(
+                phase.unexplained_bytes.unsigned_abs() <= phase.error_bound_bytes,
+                "{}: unexplained {} is more than the bound {}; {:?}",
+                phase.name,
+                phase.unexplained_bytes,
+                phase.error_bound_bytes,
+                phase.components
+            );
+        }
         if let Some([first, second, third, fourth]) = self.readings {
             let stock = bound::stock_bytes(host);
             between(

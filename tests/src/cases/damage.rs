@@ -5,9 +5,10 @@ use std::fs;
 
 use anyhow::{Context as _, bail, ensure};
 
+use serde_json::Value;
+
 use super::room::{Room, text};
 use crate::{
-    answer::Answer,
     host::Host,
     process::Finished,
     session::{Explained, replay},
@@ -70,10 +71,13 @@ fn judge(live: &Explained, replayed: &Finished) -> anyhow::Result<Verdict> {
     match replayed.status.code() {
         Some(0) if replayed.stdout == live.finished.stdout => Ok(Verdict::Unharmed),
         Some(0) => {
-            let answer = Answer::parse(&replayed.stdout)?;
+            // Parts may be missing, so it need not be a whole answer.
+            let answer: Value = serde_json::from_slice(&replayed.stdout)?;
+            let warnings = answer["trust"]["warnings"].as_array();
+            let known = &live.answer.trust.warnings;
             ensure!(
-                !said.trim().is_empty() || !answer.trust.warnings.is_empty(),
-                "another answer without a warning"
+                warnings.is_some_and(|told| told.iter().any(|one| !known.contains(one))),
+                "another answer without a new warning: {warnings:?}"
             );
             Ok(Verdict::Partial)
         }

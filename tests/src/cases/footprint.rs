@@ -1,6 +1,6 @@
 //! F8: the size of the program and the time it takes to attach.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use anyhow::{Context as _, ensure};
 
@@ -8,7 +8,7 @@ use super::room::Room;
 use crate::{host::Host, suite::Outcome};
 
 const MAX_BYTES: u64 = 12 << 20;
-const MAX_ATTACH_SECONDS: f64 = 0.3;
+const MAX_ATTACH: Duration = Duration::from_millis(300);
 
 pub(super) fn binary_size(host: &Host) -> anyhow::Result<Outcome> {
     if host.is_debug_build() {
@@ -29,11 +29,14 @@ pub(super) fn attach_time(host: &Host) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Skipped("an emulated CPU".to_owned()));
     }
     let room = Room::new(host)?;
-    let explained = room.watch()?.finish()?;
-    let trust: serde_json::Value = serde_json::from_slice(&explained.finished.stdout)?;
-    let seconds = trust["trust"]["attach_seconds"]
-        .as_f64()
-        .context("no trust.attach_seconds")?;
-    ensure!(seconds <= MAX_ATTACH_SECONDS, "{seconds} s");
-    Ok(Outcome::Passed(format!("{seconds} s")))
+    let mut times = Vec::new();
+    for _ in 0..5 {
+        let watch = room.watch()?;
+        times.push(watch.attached_after());
+        watch.finish()?;
+    }
+    times.sort_unstable();
+    let median = times[times.len() / 2];
+    ensure!(median <= MAX_ATTACH, "{times:?}");
+    Ok(Outcome::Passed(format!("median {median:?} of {times:?}")))
 }
