@@ -37,10 +37,12 @@ pub enum Hook {
     ProcessExit = 13,
     /// The `raw_tp` program that userspace runs on each CPU to send runs that have aged.
     Flush = 14,
+    /// `fentry/workingset_activation`
+    WorkingsetActivation = 15,
 }
 
 /// How many hooks there are: the size of every map with one slot a hook.
-pub const HOOKS: usize = 15;
+pub const HOOKS: usize = 16;
 
 impl Hook {
     /// Every hook, in the order of its number.
@@ -60,6 +62,7 @@ impl Hook {
         Self::ProcessExec,
         Self::ProcessExit,
         Self::Flush,
+        Self::WorkingsetActivation,
     ];
 }
 

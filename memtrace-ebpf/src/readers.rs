@@ -11,6 +11,22 @@ pub const READER_RANGE: u64 = 64;
 /// Files of which a CPU remembers the last reader.
 pub const LAST_READER_SLOTS: usize = 64;
 
+/// Who fills a [`ReaderTable`]: the index of its table. Each hook writes only its own.
+pub mod reader_table {
+    /// `mm_filemap_get_pages`: read(2) and its kin.
+    pub const GET_PAGES: u32 = 0;
+    /// `mm_filemap_fault`: a page fault that looked up its page.
+    pub const FAULT: u32 = 1;
+    /// `mm_filemap_map_pages`: a fault that mapped the pages around it.
+    pub const MAP_PAGES: u32 = 2;
+    /// `mm_filemap_add_to_page_cache`: whoever brought the page in.
+    pub const CACHE_ADD: u32 = 3;
+    /// `workingset_activation`: whoever made the page active, at the moment it did.
+    pub const ACTIVATION: u32 = 4;
+    /// How many there are.
+    pub const COUNT: u32 = 5;
+}
+
 /// A page and the process that read it last on this CPU.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,2 +1,38 @@
 //! `cargo xtask`: everything about memtrace that is not memtrace.
-fn main() {}
+//!
+//! One file per subcommand; what several of them share has a module of its own.
+
+mod btf;
+mod ebpf;
+mod machine_paths;
+mod manifest;
+mod process;
+mod toolchain;
+mod workspace;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Parser;
+
+/// Builds, tests and measures memtrace.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Xtask {
+    /// Build the BPF object that is committed under memtrace/bpf.
+    Ebpf(ebpf::Args),
+    /// Write the part of a kernel's BTF that memtrace looks at, as data for unit tests.
+    BtfExtract {
+        /// The whole BTF: `/sys/kernel/btf/vmlinux`, or the `.BTF` section of a vmlinux.
+        from: PathBuf,
+        /// Where to write the extract.
+        to: PathBuf,
+    },
+}
+
+fn main() -> Result<()> {
+    match Xtask::parse() {
+        Xtask::Ebpf(args) => ebpf::run(args),
+        Xtask::BtfExtract { from, to } => btf::run(&from, &to),
+    }
+}

@@ -1,0 +1,196 @@
+//! LRU hooks: pages that become active, and pages that enter the lists.
+
+use aya_ebpf::{
+    macros::{btf_tracepoint, fentry},
+    programs::{BtfTracePointContext, FEntryContext},
+};
+use memtrace_ebpf::{
+    hook::Hook,
+    readers::{ReaderTable, reader_table},
+    record::{RunKind, run_flags},
+    run::RunTable,
+};
+
+use crate::{
+    events::stats,
+    folio::{Folio, has_bit, scalar},
+    layout::{layout, load_pointer},
+    readers, runs, tasks,
+};
+
+/// A file page moved to the active list. Fires at batch drain, in whichever task drains.
+#[btf_tracepoint(function = "mm_lru_activate")]
+pub fn lru_activate(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the tracepoint's only argument is the folio (the page before 5.16).
+    let folio = unsafe { Folio::new(ctx.arg(0)) };
+    if let Some(table) = runs::table(Hook::LruActivate as u32) {
+        runs::set_busy(table, true);
+        activated(folio, table);
+        runs::set_busy(table, false);
+    }
+    0
+}
+
+#[inline(always)]
+fn activated(folio: Folio, table: &mut RunTable) {
+    let flags = folio.flags();
+    if has_bit(flags, layout!(pg_swapbacked)) {
+        // Anonymous memory and tmpfs count as working set on either list.
+        return;
+    }
+    let Some(stats) = stats(Hook::LruActivate) else {
+        return;
+    };
+    let mapping = folio.mapping();
+    let mapping_id = scalar(&mut table.scratch, mapping);
+    // A large folio does not wait in the batch (mm/swap.c, folio_may_be_lru_cached): the task that
+    // activates it is the one that runs.
+    let (tgid, certain) = if has_bit(flags, layout!(pg_head)) {
+        (tasks::current_tgid(), true)
+    } else {
+        toucher(mapping_id, folio.index())
+    };
+    let pages = folio.pages(flags, &mut table.scratch);
+    let memcg_data = folio.memcg_data(&mut table.scratch);
+    runs::add(
+        table,
+        stats,
+        Hook::LruActivate,
+        runs::Pages {
+            kind: RunKind::Activation,
+            flags: uncertain_unless(certain),
+            tgid,
+            mapping,
+            mapping_id,
+            memcg_data,
+            pages,
+        },
+    );
+}
+
+/// A file page is about to become active, in the task that made it so (mm/workingset.c; its only
+/// caller is `folio_mark_accessed`). It may be queued for long before [`lru_activate`] fires.
+#[fentry(function = "workingset_activation")]
+pub fn workingset_activation(ctx: FEntryContext) -> i32 {
+    // SAFETY: the only argument is the folio (the page before 5.16).
+    let folio = unsafe { Folio::new(ctx.arg(0)) };
+    if let (Some(table), Some(stats)) = (
+        readers::table(reader_table::ACTIVATION),
+        stats(Hook::WorkingsetActivation),
+    ) {
+        let index = folio.index();
+        readers::note(table, stats, folio.mapping(), index, index);
+    }
+    0
+}
+
+/// A page enters the LRU. Fires at batch drain.
+#[btf_tracepoint(function = "mm_lru_insertion")]
+pub fn lru_insertion(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the first argument is the folio (the page before 5.16).
+    let folio = unsafe { Folio::new(ctx.arg(0)) };
+    if let Some(table) = runs::table(Hook::LruInsertion as u32) {
+        runs::set_busy(table, true);
+        inserted(folio, table);
+        runs::set_busy(table, false);
+    }
+    0
+}
+
+#[inline(always)]
+fn inserted(folio: Folio, table: &mut RunTable) {
+    let flags = folio.flags();
+    let mapping = folio.mapping();
+    let kind = if has_bit(flags, layout!(pg_swapbacked)) {
+        // An anonymous folio's "mapping" is an anon_vma with a low bit set, so the walk reads
+        // garbage, but never the same garbage: only a shmem inode points back to its mapping.
+        // SAFETY: typed loads; a fault reads as 0.
+        let back = unsafe {
+            load_pointer(
+                load_pointer(mapping, layout!(mapping_host)),
+                layout!(inode_mapping),
+            )
+        };
+        if mapping.is_null() || back != mapping {
+            return;
+        }
+        RunKind::ShmemInsertion
+    } else if has_bit(flags, layout!(pg_active)) {
+        RunKind::InsertionActive
+    } else {
+        // On the inactive list it is not working set; `CacheAdd` tells who brought it.
+        return;
+    };
+    let Some(stats) = stats(Hook::LruInsertion) else {
+        return;
+    };
+    let mapping_id = scalar(&mut table.scratch, mapping);
+    let (tgid, certain) = match kind {
+        // tmpfs does not pass the add hook: whoever drains is the best there is.
+        RunKind::ShmemInsertion => (tasks::current_tgid(), false),
+        _ => match readers::table(reader_table::CACHE_ADD)
+            .and_then(|table| readers::exact(table, mapping_id, folio.index()))
+        {
+            Some(tgid) => (tgid, true),
+            None => (tasks::current_tgid(), false),
+        },
+    };
+    let pages = folio.pages(flags, &mut table.scratch);
+    let memcg_data = folio.memcg_data(&mut table.scratch);
+    runs::add(
+        table,
+        stats,
+        Hook::LruInsertion,
+        runs::Pages {
+            kind,
+            flags: uncertain_unless(certain),
+            tgid,
+            mapping,
+            mapping_id,
+            memcg_data,
+            pages,
+        },
+    );
+}
+
+/// Who touched a page: the task that made it active, or the reader of this very page, on this CPU;
+/// whoever touched its file last here (uncertain), else whoever runs (uncertain).
+#[inline(always)]
+fn toucher(mapping_id: u64, index: u64) -> (u32, bool) {
+    let activations = readers::table(reader_table::ACTIVATION);
+    if let Some(tgid) = activations
+        .as_deref()
+        .and_then(|table| readers::exact(table, mapping_id, index))
+    {
+        return (tgid, true);
+    }
+    let reads = readers::table(reader_table::GET_PAGES);
+    if let Some(tgid) = reads
+        .as_deref()
+        .and_then(|table| readers::exact(table, mapping_id, index))
+    {
+        return (tgid, true);
+    }
+    let faults = readers::table(reader_table::FAULT);
+    if let Some(tgid) = faults
+        .as_deref()
+        .and_then(|table| readers::exact(table, mapping_id, index))
+    {
+        return (tgid, true);
+    }
+    let last =
+        |table: Option<&ReaderTable>| table.and_then(|table| readers::last(table, mapping_id));
+    let tgid = last(reads.as_deref())
+        .or_else(|| last(faults.as_deref()))
+        .or_else(|| last(readers::table(reader_table::MAP_PAGES).as_deref()));
+    (tgid.unwrap_or_else(tasks::current_tgid), false)
+}
+
+#[inline(always)]
+fn uncertain_unless(certain: bool) -> u32 {
+    if certain {
+        0
+    } else {
+        run_flags::TASK_UNCERTAIN
+    }
+}

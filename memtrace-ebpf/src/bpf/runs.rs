@@ -1,0 +1,125 @@
+//! Run merging: pages of one (memcg, file, task, kind) become one record.
+
+use core::sync::atomic::{Ordering, compiler_fence};
+
+use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::map, maps::PerCpuArray};
+use memtrace_ebpf::{
+    hook::{Hook, HookStats},
+    record::{RunKind, RunRecord, Tag},
+    run::{RUN_SLOTS, RUN_TABLES, Run, RunTable},
+};
+
+use crate::{
+    events::{EVENTS, header},
+    files::{self, FileKey},
+    folio::scalar,
+    layout::{layout, load, load_pointer},
+    memcg, tasks,
+};
+
+/// One table a hook and CPU, 4.6 KiB each. Written by its hook, and by the flush program while the
+/// hook is not at work (`busy`).
+#[map]
+static RUNS: PerCpuArray<RunTable> = PerCpuArray::with_max_entries(RUN_TABLES, 0);
+
+/// This CPU's table of a hook.
+#[inline(always)]
+pub fn table(hook: u32) -> Option<&'static mut RunTable> {
+    let table = RUNS.get_ptr_mut(hook)?;
+    // SAFETY: per-CPU map memory lives as long as the program; see RUNS for who writes when.
+    Some(unsafe { &mut *table })
+}
+
+/// Marks the table as being worked on. The fences keep the compiler from moving work on the table
+/// out of the marks; on one CPU no more is needed.
+#[inline(always)]
+pub fn set_busy(table: &mut RunTable, busy: bool) {
+    compiler_fence(Ordering::SeqCst);
+    // SAFETY: an aligned u64 of an exclusively borrowed table.
+    unsafe { core::ptr::write_volatile(&mut table.busy, u64::from(busy)) }
+    compiler_fence(Ordering::SeqCst);
+}
+
+/// Pages of one folio, and what is known of them.
+pub struct Pages {
+    /// What happened.
+    pub kind: RunKind,
+    /// [`memtrace_ebpf::record::run_flags`].
+    pub flags: u32,
+    /// The process credited.
+    pub tgid: u32,
+    /// `address_space`, a BTF pointer.
+    pub mapping: *const u8,
+    /// The same as a number.
+    pub mapping_id: u64,
+    /// The folio's owner word.
+    pub memcg_data: u64,
+    /// Base pages.
+    pub pages: u64,
+}
+
+/// Adds a folio to its run. A run that has the slot already is sent first.
+#[inline(always)]
+pub fn add(table: &mut RunTable, stats: &mut HookStats, hook: Hook, pages: Pages) {
+    stats.pages_produced += pages.pages;
+    // SAFETY: the mapping is a BTF pointer by the field's contract; null reads as 0.
+    let (host, inode) = unsafe {
+        let host = load_pointer(pages.mapping, layout!(mapping_host));
+        (host, load::<u64>(host, layout!(inode_ino)))
+    };
+    let kind_flags = pages.kind as u32 | pages.flags << 16;
+    let hash = (pages.mapping_id ^ inode << 1 ^ u64::from(pages.tgid) << 7 ^ u64::from(kind_flags))
+        .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+        >> 58;
+    let run = &mut table.runs[(hash as usize) % RUN_SLOTS];
+    if run.mapping == pages.mapping_id
+        && run.memcg_data == pages.memcg_data
+        && run.inode == inode
+        && run.tgid == pages.tgid
+        && run.kind_flags == kind_flags
+        && run.pages != 0
+    {
+        run.pages += pages.pages;
+        run.folios += 1;
+        return;
+    }
+    if run.pages != 0 && !send(run, stats, hook as u32) {
+        stats.pages_lost += run.pages;
+    }
+    // SAFETY: `host` came from the typed mapping.
+    let key = unsafe { FileKey::of(host, inode) };
+    *run = Run {
+        mapping: pages.mapping_id,
+        memcg_data: pages.memcg_data,
+        inode,
+        tgid: pages.tgid,
+        kind_flags,
+        pages: pages.pages,
+        folios: 1,
+        // SAFETY: the helper has no preconditions.
+        first_ns: unsafe { bpf_ktime_get_ns() },
+        memcg_id: memcg::charged(pages.memcg_data),
+        device: key.device,
+        generation: key.generation,
+    };
+    let host = scalar(&mut table.scratch, host);
+    if host != 0 {
+        files::name_once(&key, host, hook, stats);
+    }
+    if pages.tgid == tasks::current_tgid() {
+        tasks::name_current_once(pages.tgid, stats);
+    }
+}
+
+/// Sends a run; `false` if the ring buffer was full, and the run is as it was.
+#[inline(always)]
+pub fn send(run: &Run, stats: &mut HookStats, hook: u32) -> bool {
+    let Some(mut entry) = EVENTS.reserve::<RunRecord>(0) else {
+        stats.lost[Tag::Run as usize] += 1;
+        return false;
+    };
+    entry.write(run.record(header(Tag::Run), hook));
+    entry.submit(0);
+    stats.sent[Tag::Run as usize] += 1;
+    true
+}

@@ -1,0 +1,189 @@
+//! Tasks: names of those who touch the page cache, and the iterator over all processes.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{
+    helpers::{
+        bpf_get_current_pid_tgid, bpf_get_current_task,
+        generated::{bpf_get_current_task_btf, bpf_seq_write},
+    },
+    macros::{btf_tracepoint, map},
+    maps::LruHashMap,
+    programs::BtfTracePointContext,
+};
+use memtrace_ebpf::{
+    hook::{Hook, HookStats},
+    record::{COMM_BYTES, Tag, TaskRecord, TaskSample, task_sample_flags},
+};
+
+use crate::{
+    events::{header, send, stats},
+    layout::{enabled, layout, load, load_pointer, probe_at},
+    memcg,
+};
+
+/// `PF_MEMALLOC`, set while a task reclaims (include/linux/sched.h).
+const PF_MEMALLOC: u32 = 0x0000_0800;
+/// `PF_KTHREAD` (include/linux/sched.h).
+const PF_KTHREAD: u32 = 0x0020_0000;
+
+/// Processes whose name was sent. A process that exits is removed, so that a reused pid is named
+/// again; 16,384 entries, the least used fall out and are named again.
+#[map]
+static TASKS: LruHashMap<u32, u64> = LruHashMap::with_max_entries(16_384, 0);
+
+/// The current process.
+#[inline(always)]
+pub fn current_tgid() -> u32 {
+    (bpf_get_current_pid_tgid() >> 32) as u32
+}
+
+/// Whether the current task is reclaiming memory; `false` where the helper is missing (5.10).
+#[inline(always)]
+pub fn current_reclaims() -> bool {
+    if !enabled!(current_task_btf) {
+        return false;
+    }
+    // SAFETY: the helper returns the current task as a BTF pointer.
+    let flags: u32 = unsafe { load(bpf_get_current_task_btf().cast::<u8>(), layout!(task_flags)) };
+    flags & PF_MEMALLOC != 0
+}
+
+/// Sends the name of the current process, unless it was sent before.
+#[inline(always)]
+pub fn name_current_once(tgid: u32, stats: &mut HookStats) {
+    // SAFETY: the value is only tested for presence.
+    if unsafe { TASKS.get(&tgid) }.is_some() {
+        return;
+    }
+    name_current(tgid, false, stats);
+}
+
+/// Sends the name of the current process.
+#[inline(always)]
+fn name_current(tgid: u32, after_exec: bool, stats: &mut HookStats) {
+    // SAFETY: the helper has no preconditions.
+    let task = unsafe { bpf_get_current_task() };
+    let leader: u64 = probe_at(task, layout!(task_group_leader));
+    let record = TaskRecord {
+        header: header(Tag::Task),
+        tgid,
+        after_exec: u32::from(after_exec),
+        memcg_id: memcg::of_task(leader),
+        start_boottime_ns: probe_at(leader, layout!(task_start_boottime)),
+        comm: probe_at::<[u8; COMM_BYTES]>(leader, layout!(task_comm)),
+    };
+    if send(stats, Tag::Task, record) {
+        let _ = TASKS.insert(&tgid, &record.header.sent_ns, 0);
+    }
+}
+
+/// A process called `execve`: its name changed.
+#[btf_tracepoint(function = "sched_process_exec")]
+pub fn process_exec(_ctx: BtfTracePointContext) -> i32 {
+    if let Some(stats) = stats(Hook::ProcessExec) {
+        name_current(current_tgid(), true, stats);
+    }
+    0
+}
+
+/// A thread exits; with the last one its pid may be reused.
+#[btf_tracepoint(function = "sched_process_exit")]
+pub fn process_exit(_ctx: BtfTracePointContext) -> i32 {
+    let pid_tgid = bpf_get_current_pid_tgid();
+    if (pid_tgid >> 32) as u32 == pid_tgid as u32 {
+        let _ = TASKS.remove(&((pid_tgid >> 32) as u32));
+    }
+    0
+}
+
+/// Writes one [`TaskSample`] per process. The kernel calls it for every thread, and once more with
+/// a null task at the end.
+// aya has no macro for iterators; the section name is the whole declaration.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task")]
+pub extern "C" fn task_samples(ctx: *mut c_void) -> i32 {
+    // SAFETY: the context of iter/task is `struct bpf_iter__task { meta, task }`, two pointers.
+    let (meta, task) = unsafe {
+        (
+            core::ptr::read_volatile(ctx.cast::<*const u8>()),
+            core::ptr::read_volatile(ctx.cast::<*const u8>().add(1)),
+        )
+    };
+    if task.is_null() {
+        return 0;
+    }
+    // SAFETY: `task` is a BTF pointer, checked for null; `meta` starts with the seq_file.
+    unsafe {
+        if let Some(sample) = sample(task) {
+            let seq = core::ptr::read_volatile(meta.cast::<*mut c_void>());
+            bpf_seq_write(
+                seq.cast(),
+                (&raw const sample).cast(),
+                size_of::<TaskSample>() as u32,
+            );
+        }
+    }
+    0
+}
+
+/// # Safety
+/// `task` must be a BTF pointer to a `task_struct`.
+#[inline(always)]
+unsafe fn sample(task: *const u8) -> Option<TaskSample> {
+    // SAFETY: every load starts at the task and follows typed members.
+    unsafe {
+        let tgid: u32 = load(task, layout!(task_tgid));
+        let pid: u32 = load(task, layout!(task_pid));
+        let leader = load_pointer(task, layout!(task_group_leader));
+        let mm = load_pointer(task, layout!(task_mm));
+        let mut flags = 0;
+        if tgid != pid {
+            // A leader that has exited has no mm any more; the OOM killer then looks at the other
+            // threads (mm/oom_kill.c, find_lock_task_mm), and so do we: userspace keeps the first.
+            let leader_mm: u64 = load(leader, layout!(task_mm));
+            if leader_mm != 0 || mm.is_null() {
+                return None;
+            }
+            flags |= task_sample_flags::LEADER_EXITED;
+        }
+        let task_flags: u32 = load(task, layout!(task_flags));
+        if task_flags & PF_KTHREAD != 0 {
+            flags |= task_sample_flags::KERNEL_THREAD;
+        }
+        if mm.is_null() {
+            flags |= task_sample_flags::NO_MM;
+        }
+        let css_set = load_pointer(leader, layout!(task_cgroups));
+        let css = load_pointer(css_set, layout!(css_set_memory));
+        let cgroup = load_pointer(css, layout!(css_cgroup));
+        let node = load_pointer(cgroup, layout!(cgroup_kn));
+        let mut comm = [0u8; COMM_BYTES];
+        let words = comm.as_mut_ptr().cast::<u64>();
+        words.write_unaligned(load(leader, layout!(task_comm)));
+        words
+            .add(1)
+            .write_unaligned(load(leader, layout!(task_comm) + 8));
+        Some(TaskSample {
+            tgid,
+            ppid: load(
+                load_pointer(leader, layout!(task_real_parent)),
+                layout!(task_tgid),
+            ),
+            flags,
+            oom_score_adj: i32::from(load::<i16>(
+                load_pointer(task, layout!(task_signal)),
+                layout!(signal_oom_score_adj),
+            )),
+            memcg_id: load(node, layout!(kn_id)),
+            start_boottime_ns: load(leader, layout!(task_start_boottime)),
+            mm: load(task, layout!(task_mm)),
+            rss_file_pages: load(mm, layout!(mm_rss_file)),
+            rss_anon_pages: load(mm, layout!(mm_rss_anon)),
+            rss_shmem_pages: load(mm, layout!(mm_rss_shmem)),
+            swap_pages: load(mm, layout!(mm_rss_swap)),
+            pagetable_bytes: load(mm, layout!(mm_pgtables_bytes)),
+            comm,
+        })
+    }
+}
