@@ -7,8 +7,7 @@ use crate::{
     input::{Facts, FileEvent, FileId, OwnedBy, Sample},
     model::{
         Evidence, Explanation, Ledger, OomKill, Peak, Phase, PhaseName, RunTable, TaskRef, Trust,
-        TrustInputs, Verdict, Views, Warning, WorkingSet, foreign_use, page_cache_traffic,
-        warnings,
+        TrustInputs, Verdict, Views, WorkingSet, foreign_use, page_cache_traffic, warnings,
     },
 };
 
@@ -81,8 +80,6 @@ impl Aggregator {
         }
         explanation.trust.warnings =
             warnings(&explanation, &window.before, after, &runs, &self.names);
-        let remarks = self.remarks.iter().cloned().map(Warning::Source);
-        explanation.trust.warnings.extend(remarks);
         explanation.verdict = Verdict::of(&explanation);
         Ok(explanation)
     }

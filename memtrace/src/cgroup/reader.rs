@@ -34,6 +34,8 @@ pub struct CgroupReader {
     high: Option<KernelFile>,
     /// v2: swap; v1: memory and swap together.
     swap: Option<KernelFile>,
+    /// v2: limit of swap; v1: of memory and swap together.
+    swap_limit: Option<KernelFile>,
     kmem: Option<KernelFile>,
     /// v1: how often the limit was hit, which v2 has in its events.
     failcnt: Option<KernelFile>,
@@ -80,6 +82,7 @@ impl CgroupReader {
             limit: of("memory.limit_in_bytes", "memory.max")?,
             high: only(CgroupVersion::V2, "memory.high")?,
             swap: of("memory.memsw.usage_in_bytes", "memory.swap.current")?,
+            swap_limit: of("memory.memsw.limit_in_bytes", "memory.swap.max")?,
             kmem: only(CgroupVersion::V1, "memory.kmem.usage_in_bytes")?,
             failcnt: only(CgroupVersion::V1, "memory.failcnt")?,
             events: of("memory.oom_control", "memory.events")?,
@@ -116,6 +119,7 @@ impl CgroupReader {
         sample.high_bytes = number(self.high.as_ref(), buffer)?.filter(limited);
         sample.kmem_bytes = number(self.kmem.as_ref(), buffer)?;
         sample.swap_bytes = self.swap_bytes(&sample)?;
+        sample.swap_available_bytes = Some(self.swap_available_bytes()?);
         sample.events = self.events()?;
         sample.pressure = self.pressure()?;
         Ok(sample)
@@ -135,6 +139,22 @@ impl CgroupReader {
                     .map(|(both, usage)| both.saturating_sub(usage)))
             }
         }
+    }
+
+    /// The node's free swap (sysinfo(2)), or what the cgroup's own limit leaves, if that is less.
+    fn swap_available_bytes(&mut self) -> Result<u64, CgroupError> {
+        let node = rustix::system::sysinfo();
+        let free_bytes = node.freeswap.saturating_mul(u64::from(node.mem_unit));
+        if free_bytes == 0 {
+            return Ok(0);
+        }
+        // On v1 both are of memory and swap together, so the difference is swap at the limit.
+        let limit = number(self.swap_limit.as_ref(), &mut self.buffer)?;
+        let used = number(self.swap.as_ref(), &mut self.buffer)?;
+        Ok(match limit.zip(used) {
+            Some((limit, used)) => free_bytes.min(limit.saturating_sub(used)),
+            None => free_bytes,
+        })
     }
 
     fn events(&mut self) -> Result<MemoryEvents, CgroupError> {

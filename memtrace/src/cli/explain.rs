@@ -91,11 +91,11 @@ pub fn explain_inputs(
             Err(found) => damage = Some(found),
         }
     }
-    if let Some(damage) = &damage {
-        aggregator.source_damaged(damage.to_string());
-    }
     match aggregator.explain() {
-        Ok(explanation) => Ok((explanation, damage)),
+        Ok(explanation) => {
+            let said = damage.iter().map(ToString::to_string);
+            Ok((explanation.with_source_warnings(said), damage))
+        }
         Err(incomplete) => {
             let error = anyhow::Error::from(incomplete);
             let error = match &damage {

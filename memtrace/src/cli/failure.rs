@@ -51,11 +51,6 @@ impl Failure {
         }
     }
 
-    /// Nothing could be traced for want of permission or kernel support.
-    pub fn is_unsupported(&self) -> bool {
-        self.code == 3
-    }
-
     /// What went wrong, in one line.
     pub fn message(&self) -> String {
         // A cause that the message above it quotes already is not said twice.

@@ -6,7 +6,10 @@ struct Stderr;
 
 impl Log for Stderr {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.level() <= log::max_level()
+        // Libraries have a lot to say about themselves; our own crate and our BPF programs, whose
+        // records aya-log marks with their module path, are what `-v` asks for.
+        metadata.level() <= Level::Warn
+            || metadata.level() <= log::max_level() && metadata.target().starts_with("memtrace")
     }
 
     fn log(&self, record: &Record<'_>) {

@@ -34,6 +34,9 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Why the working set of a cgroup, or of a command, grows
     Explain(explain::Explain),
+    /// One step of the demo, run in the demo's cgroup
+    #[command(hide = true)]
+    DemoStep(demo::step::Step),
     /// The same as explain, and keep what it was answered from in a file
     Record(record::Record),
 }
@@ -74,6 +77,7 @@ pub fn run() -> ExitCode {
     let outcome = runtime.block_on(async {
         match arguments.command {
             Command::Demo(demo) => demo.run(verbose).await,
+            Command::DemoStep(step) => step.run(),
             Command::Doctor(doctor) => doctor.run(),
             Command::Explain(explain) => explain.run(verbose).await,
             Command::Record(record) => record.run(verbose).await,

@@ -110,10 +110,10 @@ pub struct CgroupSample {
     pub limit_bytes: Option<u64>,
     /// `memory.high`.
     pub high_bytes: Option<u64>,
-    /// `memory.swap.current`; v1: memsw usage minus usage.
+    /// `memory.swap.current`; v1: `total_swap`, or memsw usage minus usage where it is missing.
     pub swap_bytes: Option<u64>,
-    /// Swap that the cgroup may still take: the least of the node's `SwapFree` and what is left of
-    /// `memory.swap.max` here and above (v1: of memsw); `Some(0)` if there is none.
+    /// Swap that the cgroup may still take: the lesser of the node's free swap and what is left of
+    /// its own `memory.swap.max` (v1: of memsw); `Some(0)` if there is none.
     pub swap_available_bytes: Option<u64>,
     /// v1: `memory.kmem.usage_in_bytes`. v2 has `kernel` in memory.stat.
     pub kmem_bytes: Option<u64>,
