@@ -13,4 +13,7 @@ pub mod leaks;
 pub mod oracle;
 pub mod process;
 pub mod session;
+mod skip;
 pub mod suite;
+
+pub use skip::skip;

@@ -7,10 +7,12 @@ mod ebpf;
 mod machine_paths;
 mod manifest;
 mod process;
+mod setup;
+mod test;
 mod toolchain;
 mod workspace;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::Parser;
@@ -19,6 +21,8 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Xtask {
+    /// Install what building and testing memtrace needs.
+    Setup(setup::Args),
     /// Build the BPF object that is committed under memtrace/bpf.
     Ebpf(ebpf::Args),
     /// Write the part of a kernel's BTF that memtrace looks at, as data for unit tests.
@@ -28,11 +32,17 @@ enum Xtask {
         /// Where to write the extract.
         to: PathBuf,
     },
+    /// Run all tests; the last line counts them.
+    Test(test::Args),
 }
 
-fn main() -> Result<()> {
+fn main() -> Result<ExitCode> {
     match Xtask::parse() {
         Xtask::Ebpf(args) => ebpf::run(args),
         Xtask::BtfExtract { from, to } => btf::run(&from, &to),
+        Xtask::Setup(args) => setup::run(&args)?,
+        Xtask::Ebpf(args) => ebpf::run(&args)?,
+        Xtask::Test(args) => return Ok(test::run(&args)),
     }
+    Ok(ExitCode::SUCCESS)
 }

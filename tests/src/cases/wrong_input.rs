@@ -16,6 +16,7 @@ use rustix::{
 
 use super::room::Room;
 use crate::{
+    cgroup::Version,
     host::Host,
     process::{self, Finished, PATIENCE},
     session::Watch,
@@ -80,10 +81,17 @@ pub(super) fn dead_pid(host: &Host) -> anyhow::Result<Outcome> {
 
 /// A cgroup of another hierarchy, or a v2 cgroup below one that does not pass the controller on.
 pub(super) fn no_memory_controller(host: &Host) -> anyhow::Result<Outcome> {
-    let Some(parent) = without_controller(host)? else {
-        return Ok(Outcome::Skipped(
-            "every hierarchy here has the memory controller".to_owned(),
-        ));
+    let room = Room::new(host)?;
+    let parent = match host.hierarchy.version {
+        Version::V2 => room.cgroup.path.clone(),
+        Version::V1 => match unified()? {
+            Some(mount) => mount,
+            None => {
+                return Ok(Outcome::Skipped(
+                    "every hierarchy here has the memory controller".to_owned(),
+                ));
+            }
+        },
     };
     let path = parent.join(format!("memtrace-live-{}-none", std::process::id()));
     fs::create_dir(&path).with_context(|| format!("making {}", path.display()))?;
@@ -92,12 +100,13 @@ pub(super) fn no_memory_controller(host: &Host) -> anyhow::Result<Outcome> {
     ensure_failed(&finished?, NOT_SUPPORTED, "memory controller")
 }
 
-fn without_controller(host: &Host) -> anyhow::Result<Option<PathBuf>> {
+/// The v2 hierarchy beside v1's.
+fn unified() -> anyhow::Result<Option<PathBuf>> {
     let mounts = fs::read_to_string("/proc/self/mountinfo")?;
     Ok(mounts.lines().find_map(|line| {
         let (left, right) = line.split_once(" - ")?;
         let mount = PathBuf::from(left.split(' ').nth(4)?);
-        (right.starts_with("cgroup2 ") && mount != host.hierarchy.mount).then_some(mount)
+        right.starts_with("cgroup2 ").then_some(mount)
     }))
 }
 
