@@ -10,6 +10,7 @@ mod process;
 mod setup;
 mod test;
 mod toolchain;
+mod vm;
 mod workspace;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -34,15 +35,17 @@ enum Xtask {
     },
     /// Run all tests; the last line counts them.
     Test(test::Args),
+    /// Run the live suite, or a command, on Debian's kernels in QEMU.
+    Vm(vm::Args),
 }
 
 fn main() -> Result<ExitCode> {
     match Xtask::parse() {
-        Xtask::Ebpf(args) => ebpf::run(args),
-        Xtask::BtfExtract { from, to } => btf::run(&from, &to),
         Xtask::Setup(args) => setup::run(&args)?,
         Xtask::Ebpf(args) => ebpf::run(&args)?,
+        Xtask::BtfExtract { from, to } => btf::run(&from, &to)?,
         Xtask::Test(args) => return Ok(test::run(&args)),
+        Xtask::Vm(args) => vm::run(args)?,
     }
     Ok(ExitCode::SUCCESS)
 }
