@@ -46,7 +46,8 @@ pub struct WorkingSet {
 #[expect(missing_docs, reason = "named as in the schema")]
 pub struct Component {
     pub name: String,
-    pub delta_bytes: Option<i64>,
+    pub delta_bytes: i64,
+    pub unattributed_bytes: i64,
 }
 
 /// One cause of a part of the change.
@@ -158,7 +159,7 @@ impl Answer {
         self.components
             .iter()
             .filter(|component| KERNEL.contains(&component.name.as_str()))
-            .filter_map(|component| component.delta_bytes)
+            .map(|component| component.delta_bytes)
             .sum()
     }
 
@@ -184,21 +185,23 @@ impl Answer {
             .join(", ")
     }
 
-    /// The sums add up within themselves: after - before = delta = components + unexplained.
+    /// The sums add up within themselves, in the whole and in each phase.
     pub fn check_sums(&self) -> anyhow::Result<()> {
-        let set = &self.working_set;
-        let delta = set.after_bytes as i64 - set.before_bytes as i64;
-        ensure!(
-            delta == set.delta_bytes,
-            "working_set: after - before is {delta}, delta_bytes {}",
-            set.delta_bytes
-        );
-        let components: i64 = self.components.iter().filter_map(|c| c.delta_bytes).sum();
-        ensure!(
-            components + self.unexplained_bytes == delta,
-            "components {components} + unexplained {} is not delta {delta}",
-            self.unexplained_bytes
-        );
+        check_sums(
+            &self.working_set,
+            &self.components,
+            &self.causes,
+            self.unexplained_bytes,
+        )?;
+        for phase in &self.phases {
+            check_sums(
+                &phase.working_set,
+                &phase.components,
+                &phase.causes,
+                phase.unexplained_bytes,
+            )
+            .with_context(|| phase.name.clone())?;
+        }
         Ok(())
     }
 
@@ -282,8 +285,37 @@ impl Cause {
     }
 }
 
+/// after - before = delta = components + unexplained, and each component = causes + unattributed.
+fn check_sums(
+    set: &WorkingSet,
+    components: &[Component],
+    causes: &[Cause],
+    unexplained_bytes: i64,
+) -> anyhow::Result<()> {
+    let delta = set.after_bytes as i64 - set.before_bytes as i64;
+    ensure!(
+        delta == set.delta_bytes,
+        "working_set: after - before is {delta}, delta_bytes {}",
+        set.delta_bytes
+    );
+    let sum: i64 = components.iter().map(|c| c.delta_bytes).sum();
+    ensure!(
+        sum + unexplained_bytes == delta,
+        "components {sum} + unexplained {unexplained_bytes} is not delta {delta}"
+    );
+    for part in components {
+        let sum = caused(causes, &part.name, |_| true);
+        ensure!(
+            sum + part.unattributed_bytes == part.delta_bytes,
+            "causes {sum} + unattributed {} is not {part:?}",
+            part.unattributed_bytes
+        );
+    }
+    Ok(())
+}
+
 fn component(components: &[Component], name: &str) -> Option<i64> {
-    components.iter().find(|c| c.name == name)?.delta_bytes
+    Some(components.iter().find(|c| c.name == name)?.delta_bytes)
 }
 
 fn caused(causes: &[Cause], component: &str, which: impl Fn(&Cause) -> bool) -> i64 {
@@ -306,9 +338,9 @@ mod tests {
             "schema_version": 1,
             "working_set": {"before_bytes": 1000, "after_bytes": 411_600, "delta_bytes": 410_600},
             "components": [
-                {"name": "active_file", "delta_bytes": 409_600, "reclaimable": "now"},
-                {"name": "slab_reclaimable", "delta_bytes": 500, "reclaimable": "mostly"},
-                {"name": "kernel_stack", "delta_bytes": 400, "reclaimable": "no"},
+                {"name": "active_file", "delta_bytes": 409_600, "unattributed_bytes": 0},
+                {"name": "slab_reclaimable", "delta_bytes": 500, "unattributed_bytes": 500},
+                {"name": "kernel_stack", "delta_bytes": 400, "unattributed_bytes": 400},
             ],
             "causes": [{
                 "component": "active_file", "kind": "second_access", "bytes": 409_600,
@@ -369,6 +401,9 @@ mod tests {
         }
         let mut wrong = composed();
         wrong["working_set"]["delta_bytes"] = 1.into();
+        assert!(parsed(&wrong).check_sums().is_err());
+        let mut wrong = composed();
+        wrong["components"][0]["unattributed_bytes"] = 1.into();
         assert!(parsed(&wrong).check_sums().is_err());
     }
 

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, wait, waitpid};
 
 use crate::{cgroup, host::Host};
 
@@ -80,7 +80,7 @@ fn children_left() -> Vec<(Pid, String)> {
     let start = Instant::now();
     loop {
         // Orphans that have ended only wait to be reaped.
-        while let Ok(Some(_)) = waitpid(None, WaitOptions::NOHANG) {}
+        while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
         let left = children();
         if left.is_empty() || start.elapsed() > Duration::from_secs(1) {
             return left;

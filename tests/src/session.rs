@@ -4,7 +4,6 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    thread,
     time::{Duration, Instant},
 };
 
@@ -19,7 +18,7 @@ use crate::{
     process::{self, Finished, Running},
 };
 
-/// memtrace says this with `-v` once its hooks are attached.
+/// memtrace says this with `-v` once its hooks are attached and its first reading is done.
 const ATTACHED: &str = "attached";
 
 /// `memtrace explain` of a cgroup, at work.
@@ -69,8 +68,6 @@ impl<'a> Watch<'a> {
         let mut running = Running::start(&mut command)?;
         running.wait_for_stderr(ATTACHED)?;
         let attached_after = start.elapsed();
-        // The first reading follows the last hook at once.
-        thread::sleep(Duration::from_millis(300));
         Ok(Self {
             host,
             cgroup,

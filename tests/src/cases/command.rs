@@ -54,7 +54,7 @@ pub(super) fn exit_code(host: &Host) -> anyhow::Result<Outcome> {
 pub(super) fn killed_by_signal(host: &Host) -> anyhow::Result<Outcome> {
     let room = Room::new(host)?;
     let mut figures = Vec::new();
-    for signal in [Signal::TERM, Signal::KILL, Signal::SEGV] {
+    for signal in [Signal::TERM, Signal::KILL, Signal::ABORT] {
         let number = signal.as_raw();
         let command = room.hog_command(&["die", &number.to_string()]);
         explain_command(host, room.folder(), &command, 128 + number)?;

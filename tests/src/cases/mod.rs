@@ -27,6 +27,7 @@ cases! {
     new_file_is_inactive: second_read::new_file,
     second_read_small_folios: second_read::small_folios,
     second_read_large_folios: second_read::large_folios,
+    generations_know_no_activation: second_read::generations,
     turns_on_own_files: turns::own_files,
     turns_on_one_file: turns::one_file,
     one_task_alternates_two_files: turns::two_files,

@@ -103,3 +103,40 @@ fn second_read(host: &Host, chunk: u64, large: bool) -> anyhow::Result<Outcome> 
 fn is_read(cause: &Cause, file: &CaseFile, pid: u32) -> bool {
     cause.is_of(&file.path, file.inode) && cause.is_by(pid)
 }
+
+/// MGLRU knows no activation: none is invented, the change is memory.stat's, and the answer says
+/// why.
+pub(super) fn generations(host: &Host) -> anyhow::Result<Outcome> {
+    if !host.multi_gen_lru {
+        return Ok(Outcome::Skipped("classic LRU".to_owned()));
+    }
+    let room = Room::new(host)?;
+    let watch = room.watch()?;
+    let file = room.write("data", host.file_bytes(FILE_BYTES)?, host.page_bytes)?;
+    room.cat(&file)?;
+    room.cat(&file)?;
+    let explained = watch.finish()?;
+
+    let answer = &explained.answer;
+    let invented: Vec<_> = answer
+        .causes
+        .iter()
+        .filter(|cause| cause.component == "active_file" && cause.kind == "second_access")
+        .collect();
+    ensure!(invented.is_empty(), "invented: {invented:?}");
+    let growth = explained.active_file_growth_bytes()?;
+    ensure!(
+        answer.component("active_file") == Some(growth),
+        "active_file grew by {growth}: {:?}",
+        answer.components
+    );
+    ensure!(
+        answer.trust.warnings.iter().any(|one| one["id"] == "mglru"),
+        "no word on MGLRU: {:?}",
+        answer.trust.warnings
+    );
+    Ok(Outcome::Passed(format!(
+        "active_file {growth:+}, {}",
+        explained.figures()
+    )))
+}

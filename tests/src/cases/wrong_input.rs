@@ -5,6 +5,8 @@ use std::{
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::Command,
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, ensure};
@@ -16,6 +18,8 @@ use rustix::{
 
 use super::room::Room;
 use crate::{
+    answer::Answer,
+    cgroup::Version,
     host::Host,
     process::{self, Finished, PATIENCE},
     session::Watch,
@@ -80,10 +84,17 @@ pub(super) fn dead_pid(host: &Host) -> anyhow::Result<Outcome> {
 
 /// A cgroup of another hierarchy, or a v2 cgroup below one that does not pass the controller on.
 pub(super) fn no_memory_controller(host: &Host) -> anyhow::Result<Outcome> {
-    let Some(parent) = without_controller(host)? else {
-        return Ok(Outcome::Skipped(
-            "every hierarchy here has the memory controller".to_owned(),
-        ));
+    let room = Room::new(host)?;
+    let parent = match host.hierarchy.version {
+        Version::V2 => room.cgroup.path.clone(),
+        Version::V1 => match unified()? {
+            Some(mount) => mount,
+            None => {
+                return Ok(Outcome::Skipped(
+                    "every hierarchy here has the memory controller".to_owned(),
+                ));
+            }
+        },
     };
     let path = parent.join(format!("memtrace-live-{}-none", std::process::id()));
     fs::create_dir(&path).with_context(|| format!("making {}", path.display()))?;
@@ -92,12 +103,13 @@ pub(super) fn no_memory_controller(host: &Host) -> anyhow::Result<Outcome> {
     ensure_failed(&finished?, NOT_SUPPORTED, "memory controller")
 }
 
-fn without_controller(host: &Host) -> anyhow::Result<Option<PathBuf>> {
+/// The v2 hierarchy beside v1's.
+fn unified() -> anyhow::Result<Option<PathBuf>> {
     let mounts = fs::read_to_string("/proc/self/mountinfo")?;
     Ok(mounts.lines().find_map(|line| {
         let (left, right) = line.split_once(" - ")?;
         let mount = PathBuf::from(left.split(' ').nth(4)?);
-        (right.starts_with("cgroup2 ") && mount != host.hierarchy.mount).then_some(mount)
+        right.starts_with("cgroup2 ").then_some(mount)
     }))
 }
 
@@ -141,7 +153,7 @@ pub(super) fn no_tracefs(host: &Host) -> anyhow::Result<Outcome> {
     hide(&mut command, c"/sys/kernel/debug");
     let finished = process::run(command)?;
     ensure!(finished.status.success(), "{finished:?}");
-    crate::answer::Answer::parse(&finished.stdout)?;
+    Answer::parse(&finished.stdout)?;
     Ok(Outcome::Passed("0, with an answer".to_owned()))
 }
 
@@ -219,32 +231,33 @@ pub(super) fn interrupted(host: &Host) -> anyhow::Result<Outcome> {
     let room = Room::new(host)?;
     let watch = room.watch()?;
     room.write("data", 1 << 20, host.page_bytes)?;
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     let explained = Watch::finish(watch)?;
     ensure!(start.elapsed() < PATIENCE / 2, "took {:?}", start.elapsed());
     Ok(Outcome::Passed(explained.figures()))
 }
 
-/// A cgroup that is removed while it is watched.
+/// A cgroup that is removed while it is watched is an ordinary event: its last reading ends the
+/// window.
 pub(super) fn vanished(host: &Host) -> anyhow::Result<Outcome> {
     let room = Room::new(host)?;
     let target = room.cgroup.path.to_string_lossy().into_owned();
     let mut command = explain(host, &["-v", &target, "--for", "600s"]);
     let mut running = process::Running::start(&mut command)?;
     running.wait_for_stderr("attached")?;
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    // Readings are taken every second.
+    thread::sleep(Duration::from_millis(1500));
     drop(room);
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    thread::sleep(Duration::from_millis(1500));
     // It may have ended by itself, as there is nothing left to watch.
     let _ = running.signal(Signal::INT);
     let finished = running.wait()?;
     let said = &finished.stderr;
     ensure!(
-        finished.status.code() == Some(FAILED) && !said.contains("panicked"),
+        finished.status.code() == Some(0) && !said.contains("panicked"),
         "{}: {said}",
         finished.status
     );
-    let last = said.lines().last().unwrap_or_default();
-    ensure!(last.contains("memtrace-live"), "does not name it: {said}");
-    Ok(Outcome::Passed(last.to_owned()))
+    Answer::parse(&finished.stdout)?;
+    Ok(Outcome::Passed("0, with an answer".to_owned()))
 }
