@@ -1,6 +1,9 @@
 //! The run table: where pages of one (memcg, file, task, kind) are merged before they are sent.
 
-use crate::shared;
+use crate::{
+    record::{Header, RunRecord},
+    shared,
+};
 
 /// Hooks with a run table: the first so many of [`Hook`](crate::hook::Hook), by their numbers.
 pub const RUN_TABLES: u32 = 4;
@@ -37,6 +40,27 @@ pub struct Run {
     pub generation: u32,
 }
 shared!(Run, 72);
+
+impl Run {
+    /// The run as it is sent: without the addresses. `hook` is the table it was in.
+    #[inline(always)]
+    pub const fn record(&self, header: Header, hook: u32) -> RunRecord {
+        RunRecord {
+            header,
+            kind: self.kind_flags & 0xffff,
+            flags: self.kind_flags >> 16,
+            tgid: self.tgid,
+            hook,
+            memcg_id: self.memcg_id,
+            inode: self.inode,
+            device: self.device,
+            generation: self.generation,
+            pages: self.pages,
+            folios: self.folios,
+            first_ns: self.first_ns,
+        }
+    }
+}
 
 /// One hook's runs on one CPU.
 #[repr(C)]

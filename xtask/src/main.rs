@@ -2,6 +2,7 @@
 //!
 //! One file per subcommand; what several of them share has a module of its own.
 
+mod btf;
 mod ebpf;
 mod machine_paths;
 mod manifest;
@@ -9,6 +10,8 @@ mod process;
 mod toolchain;
 mod vm;
 mod workspace;
+
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Parser;
@@ -21,11 +24,19 @@ enum Xtask {
     Ebpf(ebpf::Args),
     /// Run the live suite, or a command, on Debian's kernels in QEMU.
     Vm(vm::Args),
+    /// Write the part of a kernel's BTF that memtrace looks at, as data for unit tests.
+    BtfExtract {
+        /// The whole BTF: `/sys/kernel/btf/vmlinux`, or the `.BTF` section of a vmlinux.
+        from: PathBuf,
+        /// Where to write the extract.
+        to: PathBuf,
+    },
 }
 
 fn main() -> Result<()> {
     match Xtask::parse() {
         Xtask::Ebpf(args) => ebpf::run(args),
         Xtask::Vm(args) => vm::run(args),
+        Xtask::BtfExtract { from, to } => btf::run(&from, &to),
     }
 }

@@ -4,8 +4,8 @@
 use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::raw_tracepoint, programs::RawTracePointContext};
 use aya_log_ebpf::debug;
 use memtrace_ebpf::{
-    hook::Hook,
-    run::{RUN_SLOTS, RUN_TABLES},
+    hook::{Hook, HookStats},
+    run::{RUN_SLOTS, RUN_TABLES, RunTable},
 };
 
 use crate::{
@@ -30,31 +30,47 @@ pub fn flush(ctx: RawTracePointContext) -> i32 {
     let mut hook = 0;
     while hook < RUN_TABLES {
         if let Some(table) = runs::table(hook) {
-            // SAFETY: an aligned u64 of the table; volatile, since a hook may have been preempted.
-            if unsafe { core::ptr::read_volatile(&table.busy) } != 0 {
-                kept += 1;
-            } else {
-                let mut slot = 0;
-                while slot < RUN_SLOTS {
-                    let run = &mut table.runs[slot];
-                    if run.pages != 0 {
-                        if now_ns.wrapping_sub(run.first_ns) >= min_age_ns
-                            && runs::send(run, stats, hook)
-                        {
-                            run.pages = 0;
-                            run.folios = 0;
-                        } else {
-                            kept += 1;
-                        }
-                    }
-                    slot += 1;
-                }
-            }
+            kept += flush_table(table, stats, hook, now_ns, min_age_ns);
         }
         hook += 1;
     }
     if kept != 0 {
         debug!(&ctx, "{} runs kept, {} bytes unread", kept, backlog_bytes());
     }
-    kept
+    kept as i32
+}
+
+/// Returns how many runs of the table stay.
+#[inline(always)]
+fn flush_table(
+    table: &mut RunTable,
+    stats: &mut HookStats,
+    hook: u32,
+    now_ns: u64,
+    min_age_ns: u64,
+) -> u64 {
+    // SAFETY: an aligned u64 of the table; volatile, since a hook may have been stopped at work.
+    if unsafe { core::ptr::read_volatile(&table.busy) } != 0 {
+        return 1;
+    }
+    // Counted in memory, not in a register: the verifier would follow each value on its own.
+    let kept = &raw mut table.scratch;
+    // SAFETY: an aligned u64 of the table, which is ours for now.
+    unsafe { kept.write_volatile(0) };
+    let mut slot = 0;
+    while slot < RUN_SLOTS {
+        let run = &mut table.runs[slot];
+        if run.pages != 0 {
+            let age_ns = now_ns.wrapping_sub(run.first_ns);
+            if age_ns >= min_age_ns && runs::send(run, stats, hook) {
+                run.pages = 0;
+            } else {
+                // SAFETY: as above.
+                unsafe { kept.write_volatile(kept.read_volatile() + 1) };
+            }
+        }
+        slot += 1;
+    }
+    // SAFETY: as above.
+    unsafe { kept.read_volatile() }
 }

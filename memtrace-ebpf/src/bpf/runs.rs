@@ -118,20 +118,7 @@ pub fn send(run: &Run, stats: &mut HookStats, hook: u32) -> bool {
         stats.lost[Tag::Run as usize] += 1;
         return false;
     };
-    entry.write(RunRecord {
-        header: header(Tag::Run),
-        kind: run.kind_flags & 0xffff,
-        flags: run.kind_flags >> 16,
-        tgid: run.tgid,
-        hook,
-        memcg_id: run.memcg_id,
-        inode: run.inode,
-        device: run.device,
-        generation: run.generation,
-        pages: run.pages,
-        folios: run.folios,
-        first_ns: run.first_ns,
-    });
+    entry.write(run.record(header(Tag::Run), hook));
     entry.submit(0);
     stats.sent[Tag::Run as usize] += 1;
     true

@@ -48,7 +48,8 @@ pub struct FileEvent {
     /// The file.
     pub id: FileId,
     /// Path from the root of its own file system (`/data/t.log`), or a bare name for files that
-    /// were never in one (`memfd:cache`, `SYSV00000000`).
+    /// were never in one (`memfd:cache`, `SYSV00000000`). Relative if `truncated`; empty if the
+    /// kernel has no name for it (block devices) or would not tell.
     pub fs_path: String,
     /// File system type: `ext4`, `tmpfs`, ...
     pub fstype: String,
@@ -65,7 +66,9 @@ pub struct FileLocation {
     pub id: FileId,
     /// Path in the target's mount namespace; `None` if it is mounted nowhere there.
     pub path: Option<String>,
-    /// Path inside the container, when an overlay's upper or lower directory holds the file.
+    /// Path through an overlay mount of that namespace, when the overlay's upper or lower
+    /// directory holds the file: in a container, whose root is an overlay, the path inside it.
+    /// `path` is the same then, unless the layer itself is mounted there too.
     pub container_path: Option<String>,
     /// The path no longer leads to this file.
     pub deleted: bool,

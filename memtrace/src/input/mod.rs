@@ -39,6 +39,8 @@ pub enum Input {
     Victim(VictimEvent),
     /// Cgroup files, tasks and hook counters at one instant.
     Sample(Box<Sample>),
+    /// What the hooks did in all, read after the last of them was detached.
+    Hooks(Vec<HookCounters>),
     /// The command under `--` started.
     CommandStarted {
         /// Its process id.

@@ -112,6 +112,9 @@ pub struct CgroupSample {
     pub high_bytes: Option<u64>,
     /// `memory.swap.current`; v1: memsw usage minus usage.
     pub swap_bytes: Option<u64>,
+    /// Swap that the cgroup may still take: the least of the node's `SwapFree` and what is left of
+    /// `memory.swap.max` here and above (v1: of memsw); `Some(0)` if there is none.
+    pub swap_available_bytes: Option<u64>,
     /// v1: `memory.kmem.usage_in_bytes`. v2 has `kernel` in memory.stat.
     pub kmem_bytes: Option<u64>,
     /// `memory.stat`.

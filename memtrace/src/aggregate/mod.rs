@@ -1,0 +1,109 @@
+//! The one owner of state: takes [`Input`]s in the order they were learned and explains them.
+//!
+//! No I/O and no clock: a live source and a recording of it lead to the same [`Explanation`].
+//! A run belongs to the window if it arrives between the `Before` and the `After` sample; the
+//! source flushes and drains the hooks before it takes a sample, so that this is also the order in
+//! which things happened.
+
+mod durations;
+mod explain;
+mod reclaim;
+mod window;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::explain::Incomplete;
+use self::{durations::Durations, reclaim::ReclaimTotals, window::Window};
+use crate::{
+    input::{Facts, HookCounters, Input, VictimEvent},
+    model::{Names, RunOutcome},
+};
+
+/// Everything learned so far.
+#[derive(Debug, Default)]
+pub struct Aggregator {
+    facts: Option<Box<Facts>>,
+    names: Names,
+    window: Option<Window>,
+    reclaim: ReclaimTotals,
+    victims: Vec<VictimEvent>,
+    run: Option<RunOutcome>,
+    /// Counters of the latest sample.
+    hooks: Vec<HookCounters>,
+    /// Pages of every run that arrived, inside the window or not.
+    pages_seen: u64,
+    delivery_delay: Durations,
+}
+
+impl Aggregator {
+    /// Knows nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Learns one thing.
+    pub fn apply(&mut self, input: &Input) {
+        match input {
+            Input::Facts(facts) => {
+                let scope = &facts.scope;
+                self.names.learn_member(scope.cgroup_id, &scope.cgroup_path);
+                self.facts = Some(facts.clone());
+            }
+            Input::Run(run) => {
+                self.pages_seen = self.pages_seen.saturating_add(run.pages);
+                self.delivery_delay
+                    .record(run.received_ns.saturating_sub(run.sent_ns));
+                if let Some(window) = self.open_window() {
+                    window.add(run);
+                }
+            }
+            Input::File(file) => self.names.learn_file(file),
+            Input::Location(location) => self.names.learn_location(location),
+            Input::Task(task) => self.names.learn_task(task),
+            Input::Reclaim(reclaim) => {
+                if self.open_window().is_some() {
+                    self.reclaim.add(reclaim);
+                }
+            }
+            Input::Victim(victim) => {
+                if self.open_window().is_some() {
+                    self.victims.push(victim.clone());
+                }
+            }
+            Input::Sample(sample) => {
+                self.names.learn_sample(sample);
+                self.hooks.clone_from(&sample.hooks);
+                Window::apply(&mut self.window, sample);
+            }
+            Input::CommandStarted { pid, argv } => {
+                self.run = Some(RunOutcome {
+                    pid: *pid,
+                    argv: argv.clone(),
+                    ..RunOutcome::default()
+                });
+            }
+            Input::CommandEnded { code, signal } => {
+                if let Some(run) = &mut self.run {
+                    run.exit_code = *code;
+                    run.signal = *signal;
+                }
+            }
+            Input::LeftBehind { tasks } => {
+                if let Some(run) = &mut self.run {
+                    run.left_behind.clone_from(tasks);
+                }
+            }
+        }
+    }
+
+    /// Pages of all runs that arrived so far.
+    #[cfg(test)]
+    pub(crate) fn pages_seen(&self) -> u64 {
+        self.pages_seen
+    }
+
+    fn open_window(&mut self) -> Option<&mut Window> {
+        self.window.as_mut().filter(|window| window.is_open())
+    }
+}

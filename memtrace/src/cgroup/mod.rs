@@ -1,0 +1,37 @@
+//! Memory cgroups: where they are, what they hold, and one of memtrace's own.
+//!
+//! This module knows the differences between v1 and v2 and hides them: everything it returns
+//! carries v2's names. Text is parsed from `&str` and opened elsewhere, so each parser is tested
+//! on what kernels really print.
+
+mod container;
+mod error;
+mod hierarchy;
+mod kernel_file;
+mod mount;
+mod pod;
+mod processes;
+mod reader;
+mod scope;
+mod stale;
+mod stat;
+mod target;
+mod tree;
+mod unit;
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+pub(crate) mod live;
+
+pub use self::{
+    error::CgroupError,
+    hierarchy::{Cgroup, Hierarchy},
+    mount::{Mount, MountError, choose_mount, parse_mountinfo},
+    processes::{name_of_process, processes_in},
+    reader::CgroupReader,
+    scope::{OwnCgroup, ScopeError},
+    stat::{MalformedLine, parse_memory_stat},
+    target::{Places, TargetError, resolve_target},
+    tree::{find_by_id, members, walk},
+};

@@ -1,0 +1,388 @@
+//! Plan -> programs in the kernel. A refused rung is a fact to report, not a failure.
+
+use std::{
+    io::{self, Read as _},
+    os::fd::{AsFd as _, AsRawFd as _},
+};
+
+use aya::{
+    Btf, Ebpf, EbpfLoader, VerifierLogLevel,
+    maps::{MapData, MapError, PerCpuArray, PerCpuValues, RingBuf},
+    programs::{
+        BtfTracePoint, FEntry, Iter, Program, ProgramError, RawTracePoint, fentry::FEntryLink,
+        tp_btf::BtfTracePointLink,
+    },
+};
+use memtrace_ebpf::{
+    hook::{Hook, HookStats},
+    run::RunTable,
+};
+
+use super::{
+    facts::KernelFacts,
+    hooks::{AttachPoint, Rung},
+    plan::Planned,
+    programs::{OBJECT, map},
+};
+use crate::input::{HookCounters, HookOutcome};
+
+/// Why memtrace could not start to trace at all.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// The kernel refused for want of privilege.
+    #[error(
+        "loading BPF programs: not permitted: run as root, or with CAP_BPF and CAP_PERFMON (and CAP_SYS_RESOURCE before 5.11)"
+    )]
+    NotPermitted,
+    /// The object could not be loaded.
+    #[error("loading the BPF object: {0}")]
+    Load(#[from] aya::EbpfError),
+    /// aya could not read the kernel's BTF.
+    #[error("reading the kernel's BTF: {0}")]
+    Btf(#[from] aya::BtfError),
+    /// A map is not as expected.
+    #[error("opening BPF map {name}: {error}")]
+    Map {
+        /// Which one.
+        name: &'static str,
+        /// What happened.
+        error: MapError,
+    },
+    /// A program that nothing works without.
+    #[error("loading BPF program {name}: {error}")]
+    Program {
+        /// Which one.
+        name: &'static str,
+        /// What happened.
+        error: ProgramError,
+    },
+}
+
+/// How to load.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadOptions {
+    /// Size of the ring buffer; a power of two and at least a page.
+    pub ring_bytes: u32,
+    /// Let the programs log.
+    pub verbose: bool,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        // 1 MiB: 13,000 runs, while a busy machine makes hundreds a second.
+        Self {
+            ring_bytes: 1 << 20,
+            verbose: false,
+        }
+    }
+}
+
+/// Programs in the kernel, attached until this is dropped.
+pub struct Attached {
+    ebpf: Ebpf,
+    /// What became of each signal.
+    pub outcomes: Vec<HookOutcome>,
+    hooks: Vec<Rung>,
+    /// Dropped to detach: programs and their counters outlive it.
+    links: Vec<Link>,
+    stats: PerCpuArray<MapData, HookStats>,
+    runs: PerCpuArray<MapData, RunTable>,
+}
+
+/// What keeps a program on its hook.
+#[expect(dead_code, reason = "held for its Drop")]
+enum Link {
+    TpBtf(BtfTracePointLink),
+    Fentry(FEntryLink),
+}
+
+/// Loads the object with the layout of this kernel, and attaches what the plan allows.
+///
+/// # Errors
+/// Only if nothing can work: no privilege, no object. A single hook that is refused becomes part of
+/// [`Attached::outcomes`].
+pub fn attach(
+    facts: &KernelFacts,
+    plan: Vec<Planned>,
+    options: LoadOptions,
+) -> Result<Attached, AttachError> {
+    // Kernels before 5.11 count maps against RLIMIT_MEMLOCK; failing to raise it shows up as EPERM
+    // from the load below, so the result does not matter here.
+    let unlimited = rustix::process::Rlimit {
+        current: None,
+        maximum: None,
+    };
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Memlock, unlimited);
+    let layout = *facts.layout();
+    // aya-log's levels: 0 lets nothing pass, and the verifier prunes the calls.
+    let log_level: u8 = if options.verbose { 5 } else { 0 };
+    let mut ebpf = EbpfLoader::new()
+        .verifier_log_level(if options.verbose {
+            VerifierLogLevel::default()
+        } else {
+            VerifierLogLevel::DISABLE
+        })
+        .override_global("LAYOUT", &layout, true)
+        .override_global("AYA_LOG_LEVEL", &log_level, false)
+        .map_max_entries(map::EVENTS, options.ring_bytes)
+        .load(OBJECT)
+        .map_err(|error| {
+            if is_permission(&error) {
+                AttachError::NotPermitted
+            } else {
+                error.into()
+            }
+        })?;
+    let btf = Btf::from_sys_fs()?;
+    let mut outcomes = Vec::new();
+    let mut hooks = Vec::new();
+    let mut links = Vec::new();
+    for planned in plan {
+        let mut refused = Vec::new();
+        let mut attached = None;
+        for (rung, reason) in planned.rungs {
+            let result = match reason {
+                Some(reason) => Err(reason),
+                None => match attach_one(&mut ebpf, rung, &btf) {
+                    Ok(link) => {
+                        links.extend(link);
+                        Ok(())
+                    }
+                    Err(error) => Err(words(&error)),
+                },
+            };
+            match result {
+                Ok(()) => {
+                    attached = Some(rung.attach.to_string());
+                    hooks.push(rung);
+                    break;
+                }
+                Err(reason) => refused.push((rung.attach.to_string(), reason)),
+            }
+        }
+        outcomes.push(HookOutcome {
+            signal: planned.signal.name.to_owned(),
+            attached,
+            refused,
+            cost: planned.signal.cost.to_owned(),
+            optional: planned.signal.optional,
+        });
+    }
+    if !outcomes.iter().any(|outcome| outcome.attached.is_some())
+        && outcomes
+            .iter()
+            .flat_map(|outcome| &outcome.refused)
+            .all(|(_, reason)| reason.contains("EPERM"))
+    {
+        return Err(AttachError::NotPermitted);
+    }
+    load_flush(&mut ebpf).map_err(|error| AttachError::Program {
+        name: "flush",
+        error,
+    })?;
+    let stats = take_map(&mut ebpf, map::STATS)?;
+    let runs = take_map(&mut ebpf, map::RUNS)?;
+    Ok(Attached {
+        ebpf,
+        outcomes,
+        hooks,
+        links,
+        stats,
+        runs,
+    })
+}
+
+/// Loads and attaches one program. An iterator is only loaded: it is attached anew for each scan.
+fn attach_one(ebpf: &mut Ebpf, rung: Rung, btf: &Btf) -> Result<Option<Link>, ProgramError> {
+    let program = ebpf
+        .program_mut(rung.program)
+        .ok_or(ProgramError::NotLoaded)?;
+    match rung.attach {
+        AttachPoint::TpBtf(name) => {
+            let program: &mut BtfTracePoint = program.try_into()?;
+            program.load(name, btf)?;
+            let link = program.attach()?;
+            Ok(Some(Link::TpBtf(program.take_link(link)?)))
+        }
+        AttachPoint::Fentry(name) => {
+            let program: &mut FEntry = program.try_into()?;
+            program.load(name, btf)?;
+            let link = program.attach()?;
+            Ok(Some(Link::Fentry(program.take_link(link)?)))
+        }
+        AttachPoint::Iter(name) => {
+            let program: &mut Iter = program.try_into()?;
+            program.load(name, btf)?;
+            Ok(None)
+        }
+    }
+}
+
+fn load_flush(ebpf: &mut Ebpf) -> Result<(), ProgramError> {
+    let program: &mut RawTracePoint = ebpf
+        .program_mut("flush")
+        .ok_or(ProgramError::NotLoaded)?
+        .try_into()?;
+    program.load()
+}
+
+fn take_map<M: TryFrom<aya::maps::Map, Error = MapError>>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+) -> Result<M, AttachError> {
+    ebpf.take_map(name)
+        .ok_or_else(|| MapError::InvalidName {
+            name: name.to_owned(),
+        })
+        .and_then(M::try_from)
+        .map_err(|error| AttachError::Map { name, error })
+}
+
+fn is_permission(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|error| {
+        error
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    })
+}
+
+/// A refusal in one line: the error number first, then what the verifier said last.
+fn words(error: &ProgramError) -> String {
+    match error {
+        ProgramError::LoadError {
+            io_error,
+            verifier_log,
+        } => {
+            let log = verifier_log.to_string();
+            let last = log
+                .lines()
+                .rfind(|line| !line.is_empty() && !line.starts_with("processed "));
+            match (io_error.raw_os_error(), last) {
+                (Some(1), None) => "EPERM: this kernel's policy refuses such programs".to_owned(),
+                (_, Some(last)) => format!("{io_error}: {last}"),
+                (_, None) => io_error.to_string(),
+            }
+        }
+        other => other.to_string(),
+    }
+}
+
+impl Attached {
+    /// The ring buffer of all records. Once.
+    ///
+    /// # Errors
+    /// If it was taken already, or cannot be mapped.
+    pub fn take_ring(&mut self) -> Result<RingBuf<MapData>, AttachError> {
+        take_map(&mut self.ebpf, map::EVENTS)
+    }
+
+    /// The programs' own log. Once, and only if they were loaded with `verbose`.
+    ///
+    /// # Errors
+    /// As aya reports them.
+    pub fn logger(&mut self) -> Result<aya_log::EbpfLogger<&'static dyn log::Log>, aya_log::Error> {
+        aya_log::EbpfLogger::init(&mut self.ebpf)
+    }
+
+    /// Reads every process in one pass of the iterator: [`TaskSample`]s back to back. `None` if
+    /// the iterator is off.
+    ///
+    /// [`TaskSample`]: memtrace_ebpf::record::TaskSample
+    ///
+    /// # Errors
+    /// As the kernel reports them.
+    pub fn task_samples(&mut self) -> Option<io::Result<Vec<u8>>> {
+        let rung = self
+            .hooks
+            .iter()
+            .find(|rung| matches!(rung.attach, AttachPoint::Iter("task")))?;
+        let program = self.ebpf.program_mut(rung.program)?;
+        Some(read_iterator(program).map_err(io::Error::other).flatten())
+    }
+
+    /// Takes every hook out of the kernel. Maps and counters stay readable.
+    pub fn detach(&mut self) {
+        self.links.clear();
+    }
+
+    pub(super) fn flush_program(&self) -> Option<&RawTracePoint> {
+        match self.ebpf.program("flush")? {
+            Program::RawTracePoint(program) => Some(program),
+            _ => None,
+        }
+    }
+
+    /// Counters of one hook on each CPU.
+    ///
+    /// # Errors
+    /// As the kernel reports them.
+    pub fn stats(&self, hook: Hook) -> Result<PerCpuValues<HookStats>, MapError> {
+        self.stats.get(&(hook as u32), 0)
+    }
+
+    /// Runs of one hook that still sit on each CPU.
+    ///
+    /// # Errors
+    /// As the kernel reports them.
+    pub fn runs(&self, hook: u32) -> Result<PerCpuValues<RunTable>, MapError> {
+        self.runs.get(&hook, 0)
+    }
+
+    /// What every attached hook did so far, all CPUs, and the flush program.
+    ///
+    /// # Errors
+    /// As the kernel reports them.
+    pub fn counters(&self) -> Result<Vec<HookCounters>, MapError> {
+        let flush = (Hook::Flush, "flush", "flush".to_owned());
+        self.hooks
+            .iter()
+            .filter_map(|rung| Some((rung.hook?, rung.program, rung.attach.to_string())))
+            .chain([flush])
+            .map(|(hook, program, name)| {
+                let mut counters = HookCounters {
+                    hook: name,
+                    recursion_misses: self.recursion_misses(program).unwrap_or(0),
+                    ..HookCounters::default()
+                };
+                for cpu in self.stats(hook)?.iter() {
+                    counters.pages_produced += cpu.pages_produced;
+                    counters.pages_lost += cpu.pages_lost;
+                    counters.records_sent += cpu.sent.iter().sum::<u64>();
+                    counters.records_lost += cpu.lost.iter().sum::<u64>();
+                }
+                Ok(counters)
+            })
+            .collect()
+    }
+
+    /// Times the kernel skipped a program because it was already running on that CPU
+    /// (kernel/bpf/trampoline.c, kernel/trace/bpf_trace.c; from 5.12).
+    fn recursion_misses(&self, program: &str) -> Option<u64> {
+        let fd = match self.ebpf.program(program)? {
+            Program::BtfTracePoint(program) => program.fd(),
+            Program::FEntry(program) => program.fd(),
+            Program::RawTracePoint(program) => program.fd(),
+            _ => return None,
+        }
+        .ok()?;
+        let path = format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd());
+        std::fs::read_to_string(path)
+            .ok()?
+            .lines()
+            .find_map(|line| line.strip_prefix("recursion_misses:"))?
+            .trim()
+            .parse()
+            .ok()
+    }
+}
+
+fn read_iterator(program: &mut Program) -> Result<io::Result<Vec<u8>>, ProgramError> {
+    let program: &mut Iter = program.try_into()?;
+    let link = program.attach()?;
+    let mut file = match program.take_link(link)?.into_file() {
+        Ok(file) => file,
+        Err(error) => return Ok(Err(io::Error::other(error))),
+    };
+    let mut bytes = Vec::new();
+    Ok(file.read_to_end(&mut bytes).map(|_| bytes))
+}

@@ -1,0 +1,148 @@
+//! What this kernel is and allows, gathered before anything is loaded.
+
+use std::{fs, io, path::Path};
+
+use memtrace_ebpf::layout::Layout;
+
+use super::{
+    btf::{Btf, BtfError},
+    layout::ResolvedLayout,
+};
+use crate::input::{LruKind, StatError};
+
+/// Where the kernel publishes its own types.
+pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
+const LRU_GEN_PATH: &str = "/sys/kernel/mm/lru_gen/enabled";
+const LOCKDOWN_PATH: &str = "/sys/kernel/security/lockdown";
+
+/// Why the kernel's facts could not be gathered.
+#[derive(Debug, thiserror::Error)]
+pub enum FactsError {
+    /// No BTF.
+    #[error(
+        "reading {BTF_PATH}: {0}: memtrace learns the kernel's layout there; it needs a kernel built with CONFIG_DEBUG_INFO_BTF and /sys mounted"
+    )]
+    NoBtf(#[source] io::Error),
+    /// BTF that cannot be understood.
+    #[error("reading the types in {BTF_PATH}: {0}")]
+    BadBtf(#[from] BtfError),
+}
+
+/// Everything that decides which hooks are tried, and how the numbers are read.
+#[derive(Debug)]
+pub struct KernelFacts {
+    /// `uname -r`, for people.
+    pub release: String,
+    /// Bytes of a base page.
+    pub page_size_bytes: u64,
+    /// Online CPUs.
+    pub cpus: u64,
+    /// Which LRU is on now.
+    pub lru: LruKind,
+    /// Members, enum values and switches the programs need.
+    pub resolved: ResolvedLayout,
+    /// Tracepoints (`btf_trace_*`) and functions of the hooks that this kernel has.
+    pub known_targets: Vec<&'static str>,
+    /// How far memory.stat and usage may lag.
+    pub stat_error: StatError,
+}
+
+impl KernelFacts {
+    /// Asks the kernel.
+    ///
+    /// # Errors
+    /// If BTF is absent or damaged: without it nothing can be attached safely.
+    pub fn gather() -> Result<Self, FactsError> {
+        let blob = fs::read(BTF_PATH).map_err(FactsError::NoBtf)?;
+        let btf = Btf::parse(&blob)?;
+        let mut resolved = ResolvedLayout::resolve(&btf);
+        resolved.layout.set("probe_read", u32::from(!locked_down()));
+        let cpus = online_cpus();
+        let uname = rustix::system::uname();
+        Ok(Self {
+            release: uname.release().to_string_lossy().into_owned(),
+            page_size_bytes: rustix::param::page_size() as u64,
+            cpus,
+            lru: lru_kind(),
+            known_targets: known_targets(&btf),
+            stat_error: stat_error(&btf, cpus),
+            resolved,
+        })
+    }
+
+    /// The layout that the BPF programs get.
+    pub fn layout(&self) -> &Layout {
+        &self.resolved.layout
+    }
+}
+
+/// Which LRU is on now; it can be switched at run time.
+pub fn lru_kind() -> LruKind {
+    // Absent: not compiled in. Otherwise a hexadecimal mask whose bit 0 is LRU_GEN_CORE
+    // (Documentation/admin-guide/mm/multigen_lru.rst).
+    let on = fs::read_to_string(LRU_GEN_PATH).is_ok_and(|mask| {
+        u32::from_str_radix(mask.trim().trim_start_matches("0x"), 16)
+            .is_ok_and(|mask| mask & 1 != 0)
+    });
+    if on {
+        LruKind::MultiGen
+    } else {
+        LruKind::Classic
+    }
+}
+
+/// Whether `bpf_probe_read_kernel` is refused (security/lockdown, LOCKDOWN_BPF_READ_KERNEL).
+fn locked_down() -> bool {
+    fs::read_to_string(Path::new(LOCKDOWN_PATH))
+        .is_ok_and(|modes| modes.contains("[confidentiality]"))
+}
+
+fn online_cpus() -> u64 {
+    // `/sys/devices/system/cpu/online` is a list of ranges, "0-3,8".
+    fs::read_to_string("/sys/devices/system/cpu/online")
+        .ok()
+        .and_then(|list| {
+            list.trim()
+                .split(',')
+                .map(|range| match range.split_once('-') {
+                    Some((first, last)) => {
+                        Some(last.parse::<u64>().ok()? - first.parse::<u64>().ok()? + 1)
+                    }
+                    None => range.parse::<u64>().ok().map(|_| 1),
+                })
+                .sum::<Option<u64>>()
+        })
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get() as u64))
+}
+
+fn known_targets(btf: &Btf<'_>) -> Vec<&'static str> {
+    use super::hooks::{AttachPoint, signals};
+    signals()
+        .flat_map(|signal| signal.rungs)
+        .filter(|rung| match rung.attach {
+            AttachPoint::TpBtf(name) => btf.tracepoint_args(name).is_some(),
+            AttachPoint::Fentry(name) => btf.has_func(name),
+            AttachPoint::Iter(name) => btf.has_func(&format!("bpf_iter_{name}")),
+        })
+        .map(|rung| rung.attach.target())
+        .collect()
+}
+
+/// KERNEL: mm/memcontrol.c. Usage holds up to `MEMCG_CHARGE_BATCH` (64; 32 before 6.0) pages a CPU
+/// that nobody uses yet. With rstat (from 5.15) a read of memory.stat leaves up to 64 updates a CPU
+/// unflushed, and up to 63 more a CPU are not counted as pending. Before, each counter keeps up to
+/// 32 pages a CPU to itself and is never flushed.
+fn stat_error(btf: &Btf<'_>, cpus: u64) -> StatError {
+    let rstat = btf.has_struct("memcg_vmstats");
+    let (stat_pages, counter_pages) = if rstat {
+        ((64 + 63) * cpus, (64 + 63) * cpus)
+    } else {
+        // Five counters make up the identity: anon, file, slab (two) and kernel stacks.
+        (5 * 32 * cpus, 32 * cpus)
+    };
+    StatError {
+        stock_pages: 64 * cpus,
+        stat_pages,
+        counter_pages,
+    }
+}

@@ -1,0 +1,39 @@
+use memtrace_ebpf::hook::Hook;
+
+use super::{AttachPoint, FOLIO, Rung, Signal};
+
+pub(super) const SIGNALS: &[Signal] = &[
+    Signal {
+        name: "activation",
+        rungs: &[Rung {
+            attach: AttachPoint::TpBtf("mm_lru_activate"),
+            program: "lru_activate",
+            hook: Some(Hook::LruActivate),
+            needs: FOLIO,
+        }],
+        cost: "growth of active_file by second reads stays unattributed",
+        optional: false,
+    },
+    Signal {
+        name: "activating task",
+        rungs: &[Rung {
+            attach: AttachPoint::Fentry("workingset_activation"),
+            program: "workingset_activation",
+            hook: Some(Hook::WorkingsetActivation),
+            needs: FOLIO,
+        }],
+        cost: "the task of an activation comes from the table of recent readers instead",
+        optional: true,
+    },
+    Signal {
+        name: "insertion",
+        rungs: &[Rung {
+            attach: AttachPoint::TpBtf("mm_lru_insertion"),
+            program: "lru_insertion",
+            hook: Some(Hook::LruInsertion),
+            needs: FOLIO,
+        }],
+        cost: "refaults and tmpfs growth stay unattributed",
+        optional: false,
+    },
+];

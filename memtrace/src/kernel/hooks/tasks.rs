@@ -1,0 +1,60 @@
+use memtrace_ebpf::hook::Hook;
+
+use super::{AttachPoint, Rung, Signal};
+
+pub(super) const SIGNALS: &[Signal] = &[
+    Signal {
+        name: "process exec",
+        rungs: &[Rung {
+            attach: AttachPoint::TpBtf("sched_process_exec"),
+            program: "process_exec",
+            hook: Some(Hook::ProcessExec),
+            needs: &["task_group_leader", "task_comm", "task_start_boottime"],
+        }],
+        cost: "a process may go by the name it had before execve",
+        optional: true,
+    },
+    Signal {
+        name: "process exit",
+        rungs: &[Rung {
+            attach: AttachPoint::TpBtf("sched_process_exit"),
+            program: "process_exit",
+            hook: Some(Hook::ProcessExit),
+            needs: &[],
+        }],
+        cost: "a reused pid may go by the name of the process that had it before",
+        optional: true,
+    },
+    Signal {
+        name: "task scan",
+        rungs: &[Rung {
+            attach: AttachPoint::Iter("task"),
+            program: "task_samples",
+            hook: None,
+            needs: &[
+                "task_tgid",
+                "task_pid",
+                "task_flags",
+                "task_mm",
+                "task_signal",
+                "task_comm",
+                "task_group_leader",
+                "task_real_parent",
+                "task_start_boottime",
+                "task_cgroups",
+                "css_set_memory",
+                "css_cgroup",
+                "cgroup_kn",
+                "kn_id",
+                "signal_oom_score_adj",
+                "mm_rss_file",
+                "mm_rss_anon",
+                "mm_rss_swap",
+                "mm_rss_shmem",
+                "mm_pgtables_bytes",
+            ],
+        }],
+        cost: "processes are read from /proc: slower, and not at one instant",
+        optional: true,
+    },
+];

@@ -1,0 +1,175 @@
+//! The answer: an immutable snapshot that every view renders.
+
+use super::{Ledger, Quantiles, TaskRef, Traffic, Trust, Verdict, Views};
+use crate::input::{CgroupSample, Facts, ReclaimKind, Timestamp};
+
+/// A working set at both ends of a window, in bytes; `None` where it could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkingSet {
+    /// At the start.
+    pub before_bytes: Option<u64>,
+    /// At the end.
+    pub after_bytes: Option<u64>,
+}
+
+impl WorkingSet {
+    /// The working sets of two samples.
+    pub fn between(before: &CgroupSample, after: &CgroupSample) -> Self {
+        Self {
+            before_bytes: before.working_set_bytes(),
+            after_bytes: after.working_set_bytes(),
+        }
+    }
+
+    /// The change.
+    pub fn delta_bytes(&self) -> Option<i64> {
+        Some(self.after_bytes? as i64 - self.before_bytes? as i64)
+    }
+}
+
+/// Which part of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PhaseName {
+    /// All of it.
+    BeforeToAfter,
+    /// From the start to the highest working set.
+    BeforeToPeak,
+    /// From there to the end.
+    PeakToAfter,
+}
+
+impl PhaseName {
+    /// The stable name in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BeforeToAfter => "before_to_after",
+            Self::BeforeToPeak => "before_to_peak",
+            Self::PeakToAfter => "peak_to_after",
+        }
+    }
+}
+
+/// A window between two samples and its ledger.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Phase {
+    /// Which.
+    pub name: PhaseName,
+    /// When it began.
+    pub start: Timestamp,
+    /// When it ended.
+    pub end: Timestamp,
+    /// The working set.
+    pub working_set: WorkingSet,
+    /// Change of inactive_file, which is usage but no part of the working set, in bytes.
+    pub inactive_file_delta_bytes: Option<i64>,
+    /// Why it changed.
+    pub ledger: Ledger,
+}
+
+impl Phase {
+    /// It has no duration: the peak was the first or the last sample.
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+}
+
+/// The instant of the highest working set seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peak {
+    /// When.
+    pub time: Timestamp,
+    /// The working set.
+    pub working_set_bytes: u64,
+    /// Usage at that instant.
+    pub usage_bytes: Option<u64>,
+    /// The kernel's own high-water mark of usage over the cgroup's life.
+    pub kernel_usage_peak_bytes: Option<u64>,
+}
+
+/// Somebody was killed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OomKill {
+    /// When, `CLOCK_REALTIME` ns.
+    pub unix_ns: u64,
+    /// Who died.
+    pub victim: TaskRef,
+    /// Whose allocation ran out of memory.
+    pub trigger: TaskRef,
+}
+
+/// Reclaim passes of one kind that tasks waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReclaimGroup {
+    /// Who asked for it.
+    pub kind: ReclaimKind,
+    /// How often.
+    pub passes: u64,
+    /// Pages freed.
+    pub reclaimed_pages: u64,
+    /// Time all tasks waited, summed.
+    pub stall_total_ns: u64,
+    /// Time one task waited, per pass.
+    pub stall: Quantiles,
+}
+
+/// Reclaim that hit the target or that its tasks waited for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reclaim {
+    /// By kind; kinds that did not occur are absent.
+    pub groups: Vec<ReclaimGroup>,
+}
+
+/// What became of the command under `--`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunOutcome {
+    /// Its process id.
+    pub pid: u32,
+    /// Its arguments, the program first.
+    pub argv: Vec<String>,
+    /// Its exit code, if it exited.
+    pub exit_code: Option<i32>,
+    /// The signal that ended it, if one did.
+    pub signal: Option<i32>,
+    /// (pid, name) of processes that outlived it and the session.
+    pub left_behind: Vec<(u32, String)>,
+}
+
+/// Why a cgroup's working set changed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explanation {
+    /// Kernel and question.
+    pub facts: Facts,
+    /// The whole window.
+    pub whole: Phase,
+    /// With a command: up to the peak, and from there; else empty.
+    pub phases: Vec<Phase>,
+    /// With a command: the highest working set.
+    pub peak: Option<Peak>,
+    /// The cgroup's files at the start.
+    pub before: CgroupSample,
+    /// And at the end.
+    pub after: CgroupSample,
+    /// usage -> working set -> rss -> OOM killer, at the end.
+    pub views: Views,
+    /// Page cache that came and went without being active, the largest first.
+    pub page_cache: Vec<Traffic>,
+    /// Pages that the target uses and others pay for, the largest first.
+    pub foreign: Vec<Traffic>,
+    /// Who was killed.
+    pub oom_kills: Vec<OomKill>,
+    /// Reclaim.
+    pub reclaim: Reclaim,
+    /// The command.
+    pub run: Option<RunOutcome>,
+    /// How far to trust this.
+    pub trust: Trust,
+    /// One to three sentences to act on.
+    pub verdict: Verdict,
+}
+
+impl Explanation {
+    /// The whole window and its phases.
+    pub fn every_phase(&self) -> impl Iterator<Item = &Phase> {
+        std::iter::once(&self.whole).chain(&self.phases)
+    }
+}

@@ -1,0 +1,166 @@
+//! Files, processes and cgroups as people know them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::input::{FileEvent, FileId, FileLocation, Sample, TaskEvent};
+
+/// A file with everything known of its name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FileRef {
+    /// As the kernel tells files apart.
+    pub id: FileId,
+    /// Path as the target sees it; `None` if it is mounted nowhere there.
+    pub path: Option<String>,
+    /// Path inside the container, if an overlay's layer holds the file.
+    pub container_path: Option<String>,
+    /// Path from the root of its own file system.
+    pub fs_path: Option<String>,
+    /// File system type.
+    pub fstype: Option<String>,
+    /// The name leads to this file no more; `None` if no name is known.
+    pub deleted: Option<bool>,
+    /// `fs_path` lacks its first components; `None` if no name is known.
+    pub truncated: Option<bool>,
+}
+
+impl FileRef {
+    /// The name a person would look for: as the target sees it, else inside the container, else in
+    /// its own file system; `None` if the file is known by number only.
+    pub fn name(&self) -> Option<&str> {
+        self.path
+            .as_deref()
+            .or(self.container_path.as_deref())
+            .or(self.fs_path.as_deref())
+    }
+}
+
+/// A process.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TaskRef {
+    /// Process id.
+    pub pid: u32,
+    /// Its latest name.
+    pub comm: Option<String>,
+    /// Its own memory cgroup.
+    pub cgroup_id: Option<u64>,
+    /// It is known to have done it; `false` if it is a best guess.
+    pub certain: bool,
+}
+
+/// A cgroup.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CgroupRef {
+    /// Inode number of its directory.
+    pub id: u64,
+    /// From the root of its hierarchy; `None` if it is not below the target.
+    pub path: Option<String>,
+}
+
+/// The latest name of a process.
+#[derive(Clone, Debug)]
+struct TaskName {
+    comm: String,
+    cgroup_id: Option<u64>,
+}
+
+/// What is known of names so far. Later news replaces earlier: a process that has called `execve`
+/// goes by its new name, also for what it did before.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Names {
+    files: BTreeMap<FileId, FileEvent>,
+    locations: BTreeMap<FileId, FileLocation>,
+    tasks: BTreeMap<u32, TaskName>,
+    /// The target and everything below it that was ever seen there.
+    members: BTreeMap<u64, String>,
+}
+
+impl Names {
+    pub(crate) fn learn_file(&mut self, file: &FileEvent) {
+        self.files.insert(file.id, file.clone());
+    }
+
+    pub(crate) fn learn_location(&mut self, location: &FileLocation) {
+        self.locations.insert(location.id, location.clone());
+    }
+
+    pub(crate) fn learn_task(&mut self, task: &TaskEvent) {
+        self.tasks.insert(
+            task.pid,
+            TaskName {
+                comm: task.comm.clone(),
+                cgroup_id: task.cgroup_id,
+            },
+        );
+    }
+
+    pub(crate) fn learn_member(&mut self, id: u64, path: &str) {
+        self.members.insert(id, path.to_owned());
+    }
+
+    /// Takes the cgroups of a sample, and the processes, as they are called at that moment.
+    pub(crate) fn learn_sample(&mut self, sample: &Sample) {
+        for member in &sample.members {
+            self.learn_member(member.id, &member.path);
+        }
+        for task in sample.tasks.iter().flatten() {
+            self.tasks.insert(
+                task.pid,
+                TaskName {
+                    comm: task.comm.clone(),
+                    cgroup_id: task.cgroup_id,
+                },
+            );
+        }
+    }
+
+    /// The cgroup is the target or below it.
+    pub(crate) fn is_member(&self, cgroup_id: Option<u64>) -> bool {
+        cgroup_id.is_some_and(|id| self.members.contains_key(&id))
+    }
+
+    /// The process lives in the target or below it.
+    pub(crate) fn is_member_task(&self, pid: Option<u32>) -> bool {
+        pid.and_then(|pid| self.tasks.get(&pid))
+            .is_some_and(|task| self.is_member(task.cgroup_id))
+    }
+
+    pub(crate) fn file(&self, id: FileId) -> FileRef {
+        let file = self.files.get(&id);
+        let location = self.locations.get(&id);
+        let deleted = [file.map(|f| f.deleted), location.map(|l| l.deleted)];
+        FileRef {
+            id,
+            path: location.and_then(|l| l.path.clone()),
+            container_path: location.and_then(|l| l.container_path.clone()),
+            fs_path: file.map(|f| f.fs_path.clone()),
+            fstype: file.map(|f| f.fstype.clone()),
+            deleted: deleted.into_iter().flatten().reduce(|a, b| a || b),
+            truncated: file.map(|f| f.truncated),
+        }
+    }
+
+    pub(crate) fn task(&self, pid: u32, certain: bool) -> TaskRef {
+        let task = self.tasks.get(&pid);
+        TaskRef {
+            pid,
+            comm: task.map(|t| t.comm.clone()),
+            cgroup_id: task.and_then(|t| t.cgroup_id),
+            certain,
+        }
+    }
+
+    pub(crate) fn cgroup(&self, id: u64) -> CgroupRef {
+        CgroupRef {
+            id,
+            path: self.members.get(&id).cloned(),
+        }
+    }
+
+    /// Files that runs named but nobody gave a name for.
+    pub(crate) fn unnamed<'a>(&self, files: impl Iterator<Item = &'a FileId>) -> usize {
+        files
+            .filter(|id| !self.files.contains_key(id))
+            .collect::<BTreeSet<_>>()
+            .len()
+    }
+}

@@ -1,0 +1,299 @@
+//! One live explanation: hooks on, a sample before, events and peaks meanwhile, a sample after.
+//!
+//! Every input goes to the aggregator and, if there is one, to the recording, in the same order:
+//! that is what makes a replay equal to the live run.
+
+use std::{future::Future, time::Duration};
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::{
+    aggregate::{Aggregator, Incomplete},
+    cgroup::{Cgroup, CgroupError, CgroupReader, Hierarchy, members, processes_in},
+    files::Locator,
+    input::{
+        CgroupSample, Facts, Input, Instant, Sample, Scope, TaskUsage, Timestamp,
+    },
+    kernel::{attach::LoadOptions, facts::KernelFacts},
+    model::Explanation,
+    source::{
+        live::{Live, LiveError, monotonic_ns, unix_ns},
+        recording::{RecordError, Recorder},
+    },
+    tasks,
+};
+
+/// A run is sent when it is this old at the latest: half by the age asked for, half by the pause
+/// between two flushes.
+const FLUSH_EVERY: Duration = Duration::from_millis(50);
+/// How often the working set of a command is looked at for a new peak.
+const PEAK_EVERY: Duration = Duration::from_millis(4);
+/// How often a target is sampled, to have an end if its cgroup goes away.
+const SAMPLE_EVERY: Duration = Duration::from_secs(1);
+/// Growth that is worth a peak sample while it goes on; once it pauses, any growth is.
+const PEAK_STEP_BYTES: u64 = 256 * 1024;
+
+/// Why a session ended without an answer.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The hooks.
+    #[error(transparent)]
+    Live(#[from] LiveError),
+    /// The cgroup's files.
+    #[error(transparent)]
+    Cgroup(#[from] CgroupError),
+    /// Not enough was learned.
+    #[error(transparent)]
+    Incomplete(#[from] Incomplete),
+}
+
+/// What is asked, and how.
+pub struct Question {
+    /// The target.
+    pub cgroup: Cgroup,
+    /// What the user typed.
+    pub typed: String,
+    /// A command will run in it: follow its peak.
+    pub command: bool,
+    /// How to load the programs.
+    pub load: LoadOptions,
+}
+
+/// The answer, and what went wrong on the way without spoiling it.
+pub struct Answer {
+    /// Why the working set changed.
+    pub explanation: Explanation,
+    /// The recording broke off.
+    pub recording_failed: Option<RecordError>,
+}
+
+/// A running session.
+pub struct Session {
+    live: Live,
+    hierarchy: Hierarchy,
+    cgroup: Cgroup,
+    reader: CgroupReader,
+    page_bytes: u64,
+    command: bool,
+    aggregator: Aggregator,
+    recorder: Option<Recorder>,
+    recording_failed: Option<RecordError>,
+    locator: Locator,
+    peak_bytes: u64,
+    seen_bytes: u64,
+    latest: Option<Sample>,
+}
+
+impl Session {
+    /// Attaches the hooks and takes the sample before. Must be called in a tokio runtime.
+    ///
+    /// # Errors
+    /// If nothing can be attached, or the cgroup cannot be read.
+    pub fn start(
+        kernel: &KernelFacts,
+        hierarchy: Hierarchy,
+        question: Question,
+        recorder: Option<Recorder>,
+    ) -> Result<Self, SessionError> {
+        let Question {
+            cgroup,
+            typed,
+            command,
+            load,
+        } = question;
+        let reader = CgroupReader::open(hierarchy.version(), &cgroup.directory)?;
+        let locator = Locator::for_cgroup(&cgroup.directory);
+        let live = Live::start(kernel, load)?;
+        let facts = Facts {
+            memtrace_version: env!("CARGO_PKG_VERSION").to_owned(),
+            kernel_release: kernel.release.clone(),
+            page_size_bytes: kernel.page_size_bytes,
+            cpus: kernel.cpus,
+            lru: kernel.lru,
+            cgroup_version: hierarchy.version(),
+            stat_error: kernel.stat_error,
+            hooks: live.outcomes().to_vec(),
+            scope: Scope {
+                target: typed,
+                cgroup_path: cgroup.path.clone(),
+                cgroup_id: cgroup.id,
+                command,
+            },
+            realtime_minus_monotonic_ns: unix_ns() as i64 - monotonic_ns() as i64,
+        };
+        let mut session = Self {
+            live,
+            hierarchy,
+            cgroup,
+            reader,
+            page_bytes: kernel.page_size_bytes,
+            command,
+            aggregator: Aggregator::new(),
+            recorder,
+            recording_failed: None,
+            locator,
+            peak_bytes: 0,
+            seen_bytes: 0,
+            latest: None,
+        };
+        session.feed(Input::Facts(Box::new(facts)));
+        let before = session.sample(Instant::Before)?;
+        session.peak_bytes = before.cgroup.working_set_bytes().unwrap_or(0);
+        session.feed(Input::Sample(Box::new(before)));
+        Ok(session)
+    }
+
+    /// Hands one input to the aggregator and to the recording.
+    pub fn feed(&mut self, input: Input) {
+        self.aggregator.apply(&input);
+        if let Some(recorder) = &mut self.recorder
+            && let Err(error) = recorder.append(&input)
+        {
+            self.recording_failed = Some(error);
+            self.recorder = None;
+        }
+    }
+
+    /// Follows events until `until` is done.
+    ///
+    /// # Errors
+    /// If the kernel cannot be read any more. A cgroup that goes away is not an error.
+    pub async fn watch<F: Future>(&mut self, until: F) -> Result<F::Output, SessionError> {
+        let mut until = std::pin::pin!(until);
+        let mut flush = interval(FLUSH_EVERY);
+        let mut look = interval(if self.command { PEAK_EVERY } else { SAMPLE_EVERY });
+        flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                done = &mut until => return Ok(done),
+                ready = self.live.readable() => {
+                    ready?;
+                    self.drain();
+                }
+                _ = flush.tick() => {
+                    self.live.flush(FLUSH_EVERY.as_nanos() as u64)?;
+                }
+                _ = look.tick() => self.look()?,
+            }
+        }
+    }
+
+    /// Takes the sample after, detaches, and explains.
+    ///
+    /// # Errors
+    /// If the kernel cannot be read any more.
+    pub fn finish(mut self) -> Result<Answer, SessionError> {
+        let after = match (self.sample(Instant::After), self.latest.take()) {
+            (Ok(after), _) => after,
+            // The cgroup went away: the last sample of its life is the end of the window.
+            (Err(SessionError::Cgroup(CgroupError::Gone { .. })), Some(latest)) => Sample {
+                instant: Instant::After,
+                ..latest
+            },
+            (Err(error), _) => return Err(error),
+        };
+        self.feed(Input::Sample(Box::new(after)));
+        let Self {
+            live,
+            mut aggregator,
+            mut recorder,
+            mut recording_failed,
+            mut locator,
+            ..
+        } = self;
+        let mut feed = |aggregator: &mut Aggregator, input: Input| {
+            aggregator.apply(&input);
+            if let Some(to) = &mut recorder
+                && let Err(error) = to.append(&input)
+            {
+                recording_failed = Some(error);
+                recorder = None;
+            }
+        };
+        let hooks = live.finish(|input| feed(&mut aggregator, input))?;
+        feed(&mut aggregator, Input::Hooks(hooks));
+        for location in locator.locate_all(&aggregator.files_to_locate()) {
+            feed(&mut aggregator, Input::Location(location));
+        }
+        if let Some(recorder) = recorder
+            && let Err(error) = recorder.finish()
+        {
+            recording_failed = Some(error);
+        }
+        Ok(Answer {
+            explanation: aggregator.explain()?,
+            recording_failed,
+        })
+    }
+
+    fn drain(&mut self) {
+        // `feed` borrows all of self; the events are few, since they are merged in the kernel.
+        let mut inputs = Vec::new();
+        self.live.drain(|input| inputs.push(input));
+        for input in inputs {
+            self.feed(input);
+        }
+    }
+
+    /// Reads the cgroup; for a command, takes a peak sample when the working set is at a new high.
+    fn look(&mut self) -> Result<(), SessionError> {
+        if !self.command {
+            match self.sample(Instant::After) {
+                Ok(sample) => self.latest = Some(sample),
+                Err(SessionError::Cgroup(CgroupError::Gone { .. })) => {}
+                Err(error) => return Err(error),
+            }
+            return Ok(());
+        }
+        let Some(now_bytes) = self.reader.sample()?.working_set_bytes() else {
+            return Ok(());
+        };
+        let pauses = now_bytes <= self.seen_bytes;
+        self.seen_bytes = now_bytes;
+        let step = if pauses { 1 } else { PEAK_STEP_BYTES };
+        if now_bytes < self.peak_bytes + step {
+            return Ok(());
+        }
+        let peak = self.sample(Instant::Peak)?;
+        if let Some(bytes) = peak.cgroup.working_set_bytes()
+            && bytes > self.peak_bytes
+        {
+            self.peak_bytes = bytes;
+            self.feed(Input::Sample(Box::new(peak)));
+        }
+        Ok(())
+    }
+
+    /// Brings every event up to now in, then reads cgroup and tasks.
+    fn sample(&mut self, instant: Instant) -> Result<Sample, SessionError> {
+        self.live.flush(0)?;
+        self.drain();
+        let time = Timestamp {
+            unix_ns: unix_ns(),
+            monotonic_ns: monotonic_ns(),
+        };
+        let cgroup: CgroupSample = self.reader.sample()?;
+        let members = members(&self.hierarchy, &self.cgroup.directory)?;
+        let tasks = self.tasks(&members)?;
+        Ok(Sample {
+            instant,
+            time,
+            cgroup,
+            members,
+            tasks,
+            hooks: Vec::new(),
+        })
+    }
+
+    fn tasks(
+        &mut self,
+        members: &[crate::input::CgroupMember],
+    ) -> Result<Option<Vec<TaskUsage>>, SessionError> {
+        if let Some(stream) = self.live.task_samples()? {
+            return Ok(Some(tasks::from_iterator(&stream, members)));
+        }
+        let pids = processes_in(&self.cgroup.directory)?;
+        Ok(tasks::from_proc(members, &pids, self.page_bytes).ok())
+    }
+}

@@ -1,0 +1,336 @@
+use memtrace_ebpf::record::TaskSample;
+
+use super::*;
+
+const RECEIVED_NS: u64 = 99;
+
+fn bytes_of<T: Pod>(record: &T) -> Vec<u8> {
+    // SAFETY: `Pod` types have no padding, so each of their bytes is initialised.
+    unsafe { std::slice::from_raw_parts(std::ptr::from_ref(record).cast(), size_of::<T>()) }
+        .to_vec()
+}
+
+fn header(tag: Tag) -> Header {
+    Header {
+        tag: tag as u32,
+        cpu: 3,
+        sent_ns: 70,
+    }
+}
+
+fn padded<const N: usize>(name: &str) -> [u8; N] {
+    let mut bytes = [0; N];
+    bytes[..name.len()].copy_from_slice(name.as_bytes());
+    bytes
+}
+
+fn run_record() -> RunRecord {
+    RunRecord {
+        header: header(Tag::Run),
+        kind: RunKind::CacheDeleteActive as u32,
+        flags: run_flags::IN_RECLAIM,
+        tgid: 4711,
+        hook: 3,
+        memcg_id: 61,
+        inode: 1234,
+        device: 254 << 20 | 1,
+        generation: 9,
+        pages: 512,
+        folios: 2,
+        first_ns: 60,
+    }
+}
+
+fn file_bytes(names: &[u8], flags: u32) -> Vec<u8> {
+    let mut bytes = bytes_of(&FileRecord {
+        header: header(Tag::File),
+        inode: 1234,
+        device: 7,
+        generation: 9,
+        fstype: padded("ext4"),
+        flags,
+        path_bytes: names.len() as u32,
+    });
+    bytes.extend(names);
+    bytes
+}
+
+fn task_record() -> TaskRecord {
+    TaskRecord {
+        header: header(Tag::Task),
+        tgid: 4711,
+        after_exec: 1,
+        memcg_id: 0,
+        start_boottime_ns: 5,
+        comm: padded("cat"),
+    }
+}
+
+fn reclaim_record() -> ReclaimRecord {
+    ReclaimRecord {
+        header: header(Tag::Reclaim),
+        kind: reclaim_kind::MEMCG,
+        tgid: 10,
+        pid: 11,
+        order: 2,
+        task_memcg_id: 61,
+        target_memcg_id: 0,
+        duration_ns: 8,
+        reclaimed_pages: 32,
+    }
+}
+
+fn victim_record() -> VictimRecord {
+    VictimRecord {
+        header: header(Tag::Victim),
+        victim_tgid: 10,
+        trigger_tgid: 20,
+        victim_memcg_id: 0,
+        trigger_memcg_id: 61,
+        victim_comm: [0; COMM_BYTES],
+        trigger_comm: padded("java"),
+    }
+}
+
+fn every_record() -> [Vec<u8>; Tag::COUNT] {
+    [
+        bytes_of(&run_record()),
+        file_bytes(b"t.log\0data\0/\0", 0),
+        bytes_of(&task_record()),
+        bytes_of(&reclaim_record()),
+        bytes_of(&victim_record()),
+    ]
+}
+
+#[test]
+fn a_run_keeps_every_field() {
+    let expected = RunEvent {
+        kind: RunKind::CacheDeleteActive,
+        first_ns: 60,
+        sent_ns: 70,
+        received_ns: RECEIVED_NS,
+        charged_cgroup_id: Some(61),
+        file: Some(FileId {
+            device: 254 << 20 | 1,
+            inode: 1234,
+            generation: 9,
+        }),
+        pid: Some(4711),
+        task_certain: true,
+        in_reclaim: true,
+        pages: 512,
+        folios: 2,
+    };
+    let got = decode(&bytes_of(&run_record()), RECEIVED_NS);
+    assert_eq!(got, Ok(Input::Run(expected)));
+}
+
+#[test]
+fn every_kind_of_run_is_known() {
+    for kind in RunKind::ALL {
+        let record = RunRecord {
+            kind: kind as u32,
+            ..run_record()
+        };
+        let got = run(&record, RECEIVED_NS).map(|event| event.kind);
+        assert_eq!(got, Ok(kind));
+    }
+}
+
+#[test]
+fn what_a_run_does_not_know_is_none() {
+    let record = RunRecord {
+        tgid: 0,
+        memcg_id: 0,
+        inode: 0,
+        flags: run_flags::TASK_UNCERTAIN,
+        ..run_record()
+    };
+    let event = run(&record, RECEIVED_NS).unwrap();
+    assert_eq!(event.pid, None);
+    assert_eq!(event.charged_cgroup_id, None);
+    assert_eq!(event.file, None);
+    assert!(!event.task_certain);
+    assert!(!event.in_reclaim);
+}
+
+#[test]
+fn a_file_keeps_every_field() {
+    let bytes = file_bytes(b"t.log\0data\0/\0", file_flags::DELETED);
+    let expected = FileEvent {
+        id: FileId {
+            device: 7,
+            inode: 1234,
+            generation: 9,
+        },
+        fs_path: "/data/t.log".into(),
+        fstype: "ext4".into(),
+        truncated: false,
+        deleted: true,
+    };
+    assert_eq!(
+        decode(&bytes, RECEIVED_NS),
+        Ok(Input::File(expected.clone()))
+    );
+    // The ring buffer may hand over more than the record.
+    let longer = [bytes, vec![b'x'; 7]].concat();
+    assert_eq!(decode(&longer, RECEIVED_NS), Ok(Input::File(expected)));
+}
+
+#[test]
+fn names_join_to_a_path() {
+    for (names, truncated, path) in [
+        (&b"t.log\0data\0/\0"[..], false, "/data/t.log"),
+        (b"t.log\0data\0", false, "/data/t.log"),
+        (b"t.log\0/\0", false, "/t.log"),
+        (b"/\0", false, "/"),
+        (b"memfd:cache\0", false, "memfd:cache"),
+        (b"SYSV00000000\0", false, "SYSV00000000"),
+        (b"dev/zero\0", false, "dev/zero"),
+        // Missing first components must not look like a path from the root.
+        (b"t.log\0deep\0", true, "deep/t.log"),
+        (b"t.log\0", true, "t.log"),
+        (b"", false, ""),
+        (b"a\xffb\0d\0/\0", false, "/d/a\u{fffd}b"),
+        // Cut before the last NUL.
+        (b"t.log\0da", true, "da/t.log"),
+    ] {
+        assert_eq!(join(names, truncated), path, "{names:?}");
+    }
+}
+
+#[test]
+fn a_task_a_reclaim_pass_and_a_victim_keep_every_field() {
+    let task = TaskEvent {
+        pid: 4711,
+        comm: "cat".into(),
+        cgroup_id: None,
+        start_boottime_ns: 5,
+        after_exec: true,
+    };
+    let reclaim = ReclaimEvent {
+        kind: ReclaimKind::Memcg,
+        ended_ns: 70,
+        duration_ns: 8,
+        pid: 10,
+        tid: 11,
+        order: 2,
+        task_cgroup_id: Some(61),
+        target_cgroup_id: None,
+        reclaimed_pages: 32,
+    };
+    let victim = VictimEvent {
+        time_ns: 70,
+        victim: OwnedBy {
+            pid: 10,
+            comm: None,
+            cgroup_id: None,
+        },
+        trigger: OwnedBy {
+            pid: 20,
+            comm: Some("java".into()),
+            cgroup_id: Some(61),
+        },
+    };
+    let [_, _, task_bytes, reclaim_bytes, victim_bytes] = every_record();
+    assert_eq!(decode(&task_bytes, RECEIVED_NS), Ok(Input::Task(task)));
+    assert_eq!(
+        decode(&reclaim_bytes, RECEIVED_NS),
+        Ok(Input::Reclaim(reclaim))
+    );
+    assert_eq!(
+        decode(&victim_bytes, RECEIVED_NS),
+        Ok(Input::Victim(victim))
+    );
+}
+
+#[test]
+fn every_truncation_is_an_error() {
+    for bytes in every_record() {
+        assert!(decode(&bytes, RECEIVED_NS).is_ok());
+        for length in 0..bytes.len() {
+            let got = decode(&bytes[..length], RECEIVED_NS);
+            assert!(
+                matches!(got, Err(DecodeError::TooShort { .. })),
+                "{length} bytes of {} gave {got:?}",
+                bytes.len()
+            );
+        }
+    }
+}
+
+#[test]
+fn any_alignment_will_do() {
+    for bytes in every_record() {
+        let expected = decode(&bytes, RECEIVED_NS);
+        for shift in 1..8 {
+            let shifted = [vec![0xff; shift], bytes.clone()].concat();
+            assert_eq!(decode(&shifted[shift..], RECEIVED_NS), expected);
+        }
+    }
+}
+
+#[test]
+fn unknown_numbers_are_errors() {
+    for tag in [Tag::COUNT as u32, u32::MAX] {
+        let unknown = Header {
+            tag,
+            ..header(Tag::Run)
+        };
+        let got = decode(&bytes_of(&unknown), RECEIVED_NS);
+        assert_eq!(got, Err(DecodeError::UnknownTag(tag)));
+    }
+    let kind = RunRecord {
+        kind: 7,
+        ..run_record()
+    };
+    let got = decode(&bytes_of(&kind), RECEIVED_NS);
+    assert_eq!(got, Err(DecodeError::UnknownRunKind(7)));
+    let kind = ReclaimRecord {
+        kind: 2,
+        ..reclaim_record()
+    };
+    let got = decode(&bytes_of(&kind), RECEIVED_NS);
+    assert_eq!(got, Err(DecodeError::UnknownReclaimKind(2)));
+}
+
+#[test]
+fn a_path_length_beyond_the_bytes_is_an_error() {
+    let mut bytes = file_bytes(b"t.log\0", 0);
+    let at = size_of::<FileRecord>() - size_of::<u32>();
+    bytes[at..at + 4].copy_from_slice(&u32::MAX.to_ne_bytes());
+    let got = decode(&bytes, RECEIVED_NS);
+    assert!(matches!(
+        got,
+        Err(DecodeError::TooShort {
+            what: "path",
+            got_bytes: 6,
+            ..
+        })
+    ));
+}
+
+#[test]
+fn task_samples_are_read_back_to_back() {
+    let sample = |tgid| TaskSample {
+        tgid,
+        ppid: 1,
+        flags: 0,
+        oom_score_adj: -997,
+        memcg_id: 61,
+        start_boottime_ns: 5,
+        mm: 0,
+        rss_file_pages: 1,
+        rss_anon_pages: -2,
+        rss_shmem_pages: 3,
+        swap_pages: 4,
+        pagetable_bytes: 4096,
+        comm: padded("init"),
+    };
+    let stream = [bytes_of(&sample(1)), bytes_of(&sample(2)), vec![0; 95]].concat();
+    let read: Vec<Option<TaskSample>> = stream
+        .chunks(size_of::<TaskSample>())
+        .map(read_record)
+        .collect();
+    assert_eq!(read, [Some(sample(1)), Some(sample(2)), None]);
+}

@@ -1,0 +1,203 @@
+//! A live kernel: the ring buffer read as inputs, and what the hooks count.
+
+use std::io;
+
+use aya::maps::{MapData, MapError, RingBuf};
+use memtrace_ebpf::{
+    hook::Hook,
+    record::{Header, Tag},
+    run::RUN_TABLES,
+};
+use rustix::time::{ClockId, clock_gettime};
+use tokio::io::{Interest, unix::AsyncFd};
+
+use super::decode;
+use crate::{
+    input::{HookCounters, HookOutcome, Input},
+    kernel::{
+        attach::{self, AttachError, Attached, LoadOptions},
+        facts::KernelFacts,
+        flush::{FlushError, Flusher},
+        plan,
+    },
+};
+
+/// Why the kernel could not be read any more.
+#[derive(Debug, thiserror::Error)]
+pub enum LiveError {
+    /// Nothing could be attached.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+    /// The ring buffer could not be waited for.
+    #[error("waiting for the BPF ring buffer: {0}")]
+    Ring(#[source] io::Error),
+    /// Runs could not be sent.
+    #[error(transparent)]
+    Flush(#[from] FlushError),
+    /// Counters could not be read.
+    #[error("reading the hooks' counters: {0}")]
+    Counters(#[from] MapError),
+    /// The task iterator failed.
+    #[error("reading the kernel's task iterator: {0}")]
+    Tasks(#[source] io::Error),
+}
+
+/// Hooks in the kernel and the stream that comes from them.
+pub struct Live {
+    attached: Attached,
+    ring: AsyncFd<RingBuf<MapData>>,
+    logger: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
+    flusher: Flusher,
+    undecodable: u64,
+}
+
+impl Live {
+    /// Loads and attaches. Must be called in a tokio runtime.
+    ///
+    /// # Errors
+    /// If nothing at all can be attached.
+    pub fn start(facts: &KernelFacts, options: LoadOptions) -> Result<Self, LiveError> {
+        let mut attached = attach::attach(facts, plan::plan(facts), options)?;
+        let ring = attached.take_ring()?;
+        let logger = if options.verbose {
+            match attached.logger() {
+                Ok(logger) => Some(logger),
+                Err(error) => {
+                    log::warn!("the BPF programs' log cannot be read: {error}");
+                    None
+                }
+            }
+        } else {
+            None
+        };
+        // SAFETY: the descriptor belongs to the ring buffer, which the AsyncFd owns and which never
+        // closes or replaces it.
+        let ring = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) }
+            .map_err(|error| LiveError::Ring(error.into()))?;
+        Ok(Self {
+            ring,
+            attached,
+            logger,
+            flusher: Flusher::default(),
+            undecodable: 0,
+        })
+    }
+
+    /// What became of each signal.
+    pub fn outcomes(&self) -> &[HookOutcome] {
+        &self.attached.outcomes
+    }
+
+    /// Records that could not be decoded: a programming error, never silent.
+    pub fn undecodable(&self) -> u64 {
+        self.undecodable
+    }
+
+    /// Waits until the ring buffer has something to read.
+    ///
+    /// # Errors
+    /// As the runtime reports them.
+    pub async fn readable(&mut self) -> Result<(), LiveError> {
+        let mut ready = self.ring.readable_mut().await.map_err(LiveError::Ring)?;
+        // Everything is read by `drain` right after; what comes later wakes us again.
+        ready.clear_ready();
+        Ok(())
+    }
+
+    /// Reads everything that waits in the ring buffer.
+    pub fn drain(&mut self, mut sink: impl FnMut(Input)) {
+        let received_ns = monotonic_ns();
+        let ring = self.ring.get_mut();
+        while let Some(record) = ring.next() {
+            match decode::decode(&record, received_ns) {
+                Ok(input) => sink(input),
+                Err(error) => {
+                    self.undecodable += 1;
+                    log::error!("a record from the kernel could not be read: {error}");
+                }
+            }
+        }
+        if let Some(logger) = &mut self.logger {
+            logger.flush();
+        }
+    }
+
+    /// Sends the runs that are older than `min_age_ns` into the ring buffer. Returns how many stay.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn flush(&mut self, min_age_ns: u64) -> Result<u64, LiveError> {
+        Ok(self.flusher.flush(&self.attached, min_age_ns)?)
+    }
+
+    /// Every process, as the iterator's stream; `None` if the iterator is off.
+    ///
+    /// # Errors
+    /// As the kernel reports them.
+    pub fn task_samples(&mut self) -> Result<Option<Vec<u8>>, LiveError> {
+        self.attached
+            .task_samples()
+            .transpose()
+            .map_err(LiveError::Tasks)
+    }
+
+    /// Detaches every hook, brings in what they still held, and returns what they did in all.
+    ///
+    /// # Errors
+    /// As the kernel reports them.
+    pub fn finish(mut self, mut sink: impl FnMut(Input)) -> Result<Vec<HookCounters>, LiveError> {
+        self.attached.detach();
+        // A hook may still be running on another CPU; an RCU grace period later it has ended
+        // (membarrier(2)). Should that be refused, its table is busy below, and waited for.
+        let _ = rustix::thread::membarrier(rustix::thread::MembarrierCommand::Global);
+        // With a small ring buffer it takes several rounds to get everything through.
+        for _ in 0..1_000 {
+            let kept = self.flush(0)?;
+            self.drain(&mut sink);
+            if kept == 0 {
+                break;
+            }
+        }
+        self.leftovers(&mut sink)?;
+        Ok(self.attached.counters()?)
+    }
+
+    /// Runs on CPUs where the flush program could not run, read from the map itself.
+    fn leftovers(&mut self, sink: &mut impl FnMut(Input)) -> Result<(), LiveError> {
+        let now_ns = monotonic_ns();
+        for hook in Hook::ALL.into_iter().take(RUN_TABLES as usize) {
+            for (cpu, table) in self.attached.runs(hook as u32)?.iter().enumerate() {
+                for run in table.runs.iter().filter(|run| run.pages != 0) {
+                    let header = Header {
+                        tag: Tag::Run as u32,
+                        cpu: u32::try_from(cpu).unwrap_or(u32::MAX),
+                        sent_ns: now_ns,
+                    };
+                    match decode::run(&run.record(header, hook as u32), now_ns) {
+                        Ok(event) => sink(Input::Run(event)),
+                        Err(error) => {
+                            self.undecodable += 1;
+                            log::error!("a run left in the kernel could not be read: {error}");
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `CLOCK_MONOTONIC`, the clock of `bpf_ktime_get_ns`.
+pub fn monotonic_ns() -> u64 {
+    nanoseconds(clock_gettime(ClockId::Monotonic))
+}
+
+/// `CLOCK_REALTIME`, ns since 1970.
+pub fn unix_ns() -> u64 {
+    nanoseconds(clock_gettime(ClockId::Realtime))
+}
+
+fn nanoseconds(time: rustix::time::Timespec) -> u64 {
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000
+        + u64::try_from(time.tv_nsec).unwrap_or(0)
+}

@@ -1,0 +1,188 @@
+//! One of each input, with every optional field both ways somewhere.
+
+use memtrace_ebpf::record::RunKind;
+
+use crate::input::*;
+
+const FILE: FileId = FileId {
+    device: 254 << 20 | 3,
+    inode: u64::MAX,
+    generation: 7,
+};
+
+pub(super) fn every_input() -> Vec<Input> {
+    let mut inputs = vec![facts()];
+    inputs.extend(RunKind::ALL.map(run));
+    inputs.extend([
+        Input::File(FileEvent {
+            id: FILE,
+            fs_path: "/data/t\u{fffd}.log".into(),
+            fstype: "ext4".into(),
+            truncated: false,
+            deleted: true,
+        }),
+        Input::Location(FileLocation {
+            id: FILE,
+            path: Some("/mnt/data/t.log".into()),
+            container_path: None,
+            deleted: false,
+        }),
+        Input::Task(TaskEvent {
+            pid: 4711,
+            comm: "cat".into(),
+            cgroup_id: None,
+            start_boottime_ns: 1,
+            after_exec: true,
+        }),
+        Input::Reclaim(ReclaimEvent {
+            kind: ReclaimKind::Memcg,
+            ended_ns: 2,
+            duration_ns: 1,
+            pid: 4711,
+            tid: 4712,
+            order: 9,
+            task_cgroup_id: Some(61),
+            target_cgroup_id: None,
+            reclaimed_pages: 32,
+        }),
+        Input::Victim(VictimEvent {
+            time_ns: 3,
+            victim: OwnedBy {
+                pid: 4711,
+                comm: None,
+                cgroup_id: None,
+            },
+            trigger: OwnedBy {
+                pid: 4712,
+                comm: Some("java".into()),
+                cgroup_id: Some(61),
+            },
+        }),
+        sample(),
+        Input::CommandStarted {
+            pid: 4711,
+            argv: vec!["cat".into(), "/data/t.log".into()],
+        },
+        Input::CommandEnded {
+            code: None,
+            signal: Some(9),
+        },
+        Input::LeftBehind {
+            tasks: vec![(1, "a".into()), (2, "b".into())],
+        },
+    ]);
+    inputs
+}
+
+/// Fails to compile when an input is added, as a reminder to add it above as well.
+pub(super) fn kind(input: &Input) -> usize {
+    match input {
+        Input::Facts(_) => 0,
+        Input::Run(_) => 1,
+        Input::File(_) => 2,
+        Input::Location(_) => 3,
+        Input::Task(_) => 4,
+        Input::Reclaim(_) => 5,
+        Input::Victim(_) => 6,
+        Input::Sample(_) => 7,
+        Input::CommandStarted { .. } => 8,
+        Input::CommandEnded { .. } => 9,
+        Input::LeftBehind { .. } => 10,
+    }
+}
+pub(super) const KINDS: usize = 11;
+
+fn facts() -> Input {
+    Input::Facts(Box::new(Facts {
+        memtrace_version: "0.1.0".into(),
+        kernel_release: "6.18.0".into(),
+        page_size_bytes: 4096,
+        cpus: 2,
+        lru: LruKind::Classic,
+        cgroup_version: CgroupVersion::V1,
+        stat_error: StatError {
+            stock_pages: 128,
+            stat_pages: 64,
+            counter_pages: 32,
+        },
+        hooks: vec![HookOutcome {
+            signal: "activation".into(),
+            attached: Some("tp_btf/mm_lru_activate".into()),
+            refused: vec![("fentry".into(), "not permitted".into())],
+            cost: "none".into(),
+            optional: false,
+        }],
+        scope: Scope {
+            target: "cat /data/t.log".into(),
+            cgroup_path: "/memtrace-1".into(),
+            cgroup_id: 61,
+            command: true,
+        },
+        realtime_minus_monotonic_ns: -1,
+    }))
+}
+
+fn run(kind: RunKind) -> Input {
+    let known = kind != RunKind::ShmemDelete;
+    Input::Run(RunEvent {
+        kind,
+        first_ns: 1,
+        sent_ns: 2,
+        received_ns: 3,
+        charged_cgroup_id: known.then_some(61),
+        file: known.then_some(FILE),
+        pid: known.then_some(4711),
+        task_certain: known,
+        in_reclaim: !known,
+        pages: 1 << 40,
+        folios: 1,
+    })
+}
+
+fn sample() -> Input {
+    Input::Sample(Box::new(Sample {
+        instant: Instant::Peak,
+        time: Timestamp {
+            unix_ns: 1_700_000_000_000_000_000,
+            monotonic_ns: 5,
+        },
+        cgroup: CgroupSample {
+            usage_bytes: Some(100 << 20),
+            limit_bytes: None,
+            stat: MemoryStat {
+                anon: Some(0),
+                active_file: Some(90 << 20),
+                ..MemoryStat::default()
+            },
+            pressure: Some(Pressure {
+                some_total_us: 2,
+                full_total_us: 1,
+            }),
+            ..CgroupSample::default()
+        },
+        members: vec![CgroupMember {
+            id: 61,
+            path: "/memtrace-1".into(),
+        }],
+        tasks: Some(vec![TaskUsage {
+            pid: 4711,
+            start_boottime_ns: 1,
+            comm: "cat".into(),
+            cgroup_id: Some(61),
+            anon_pages: 1,
+            file_pages: 2,
+            shmem_pages: 3,
+            swap_pages: 4,
+            pagetable_bytes: 4096,
+            oom_score_adj: -1000,
+        }]),
+        hooks: vec![HookCounters {
+            hook: "lru_activate".into(),
+            pages_produced: 10,
+            pages_lost: 1,
+            records_sent: 2,
+            records_lost: 1,
+            recursion_misses: 0,
+        }],
+    }))
+}

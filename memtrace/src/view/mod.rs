@@ -1,0 +1,9 @@
+//! What people and programs read. Views render an [`Explanation`](crate::model::Explanation) and
+//! look at nothing else.
+
+pub mod json;
+pub mod text;
+mod time;
+
+#[cfg(test)]
+mod tests;

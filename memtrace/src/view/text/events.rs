@@ -1,0 +1,122 @@
+//! What the session was, and what happened in it besides growth.
+
+use memtrace_ebpf::record::RunKind;
+
+use super::cells::{NOTE_WIDTH, row, shorten};
+use crate::{
+    input::ReclaimKind,
+    model::{
+        Explanation, Traffic,
+        words::{escaped, file, mib, process_cell},
+    },
+    view::time::{rfc3339, seconds},
+};
+
+/// Rows of traffic.
+const ROWS: usize = 3;
+
+/// Target and window; with a command, what became of it.
+pub(super) fn session(explanation: &Explanation) -> Vec<String> {
+    let whole = &explanation.whole;
+    let duration = whole
+        .end
+        .monotonic_ns
+        .saturating_sub(whole.start.monotonic_ns);
+    let mut lines = vec![format!(
+        "TARGET  {}  {:.1} s from {}",
+        escaped(&explanation.facts.scope.cgroup_path),
+        seconds(duration),
+        rfc3339(whole.start.unix_ns)
+    )];
+    if let Some(run) = &explanation.run {
+        let ending = match (run.exit_code, run.signal) {
+            (Some(code), _) => format!("exit code {code}"),
+            (None, Some(signal)) => format!("ended by signal {signal}"),
+            (None, None) => "still running".to_owned(),
+        };
+        let argv = escaped(&run.argv.join(" "));
+        lines.push(format!("RUN     {}  {ending}", shorten(&argv, 50)));
+        for (pid, comm) in &run.left_behind {
+            lines.push(format!("        left running: {}[{pid}]", escaped(comm)));
+        }
+    }
+    lines
+}
+
+/// Page cache that came and went, memory at others' expense, reclaim, kills.
+pub(super) fn lines(explanation: &Explanation) -> Vec<String> {
+    let mut lines = Vec::new();
+    lines.extend(traffic(
+        "CACHE IN AND OUT",
+        "not active: no working set",
+        &explanation.page_cache,
+    ));
+    lines.extend(traffic(
+        "USED, NOT PAID FOR",
+        "charged elsewhere",
+        &explanation.foreign,
+    ));
+    let page_size_bytes = explanation.facts.page_size_bytes;
+    for group in &explanation.reclaim.groups {
+        let kind = match group.kind {
+            ReclaimKind::Direct => "node short",
+            ReclaimKind::Memcg => "cgroup at a limit",
+        };
+        let freed = group.reclaimed_pages.saturating_mul(page_size_bytes);
+        lines.push(format!(
+            "RECLAIM  {kind}: {} passes, {} MiB freed; stall p99 {:.1} ms, sum {:.1} ms",
+            group.passes,
+            mib(freed as i64),
+            seconds(group.stall.p99_ns) * 1e3,
+            seconds(group.stall_total_ns) * 1e3
+        ));
+    }
+    for kill in &explanation.oom_kills {
+        lines.push(format!(
+            "OOM KILL  {}  {}; allocation by {}",
+            rfc3339(kill.unix_ns),
+            process_cell(&kill.victim),
+            process_cell(&kill.trigger)
+        ));
+    }
+    lines
+}
+
+fn traffic(title: &str, note: &str, rows: &[Traffic]) -> Vec<String> {
+    let (shown, rest) = rows.split_at(rows.len().min(ROWS));
+    if shown.is_empty() {
+        return Vec::new();
+    }
+    let mut lines = vec![row(title, "MiB", note)];
+    for traffic in shown {
+        let who = traffic.task.as_ref().map_or_else(String::new, process_cell);
+        let what = traffic.file.as_ref().map_or_else(|| "?".to_owned(), file);
+        let room = NOTE_WIDTH.saturating_sub(who.chars().count() + 2).max(16);
+        lines.push(row(
+            &format!("  {}", label(traffic)),
+            &mib(traffic.bytes as i64),
+            &format!("{}  {who}", shorten(&what, room)),
+        ));
+    }
+    if !rest.is_empty() {
+        let bytes: u64 = rest.iter().map(|traffic| traffic.bytes).sum();
+        lines.push(row(
+            &format!("  {} more", rest.len()),
+            &mib(bytes as i64),
+            "",
+        ));
+    }
+    lines
+}
+
+fn label(traffic: &Traffic) -> &'static str {
+    match (traffic.kind, traffic.in_reclaim) {
+        (RunKind::Activation, _) => "second read",
+        (RunKind::InsertionActive, _) => "came in active",
+        (RunKind::ShmemInsertion, _) => "shmem added",
+        (RunKind::CacheAdd, _) => "read in",
+        (RunKind::CacheDeleteActive | RunKind::CacheDeleteInactive, true) => "evicted",
+        (RunKind::CacheDeleteActive | RunKind::CacheDeleteInactive, false) => "removed",
+        (RunKind::ShmemDelete, _) => "shmem freed",
+    }
+}
