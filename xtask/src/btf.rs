@@ -17,11 +17,23 @@ use anyhow::{Context, Result, ensure};
 pub fn run(from: &Path, to: &Path) -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
-        .args(["run", "--quiet", "--package", "memtrace", "--example", "btf-extract", "--"])
+        .args([
+            "run",
+            "--quiet",
+            "--package",
+            "memtrace",
+            "--example",
+            "btf-extract",
+            "--",
+        ])
         .args([from, to])
         .stdin(Stdio::null())
         .status()
         .context("run cargo")?;
-    ensure!(status.success(), "btf-extract of {}: {status}", from.display());
+    ensure!(
+        status.success(),
+        "btf-extract of {}: {status}",
+        from.display()
+    );
     Ok(())
 }
