@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::{
     aggregate::{Aggregator, Incomplete},
     cgroup::{Cgroup, CgroupError, CgroupReader, Hierarchy, members, processes_in},
-    files::Locator,
+    files::{FileLocator, FilesError},
     input::{
         CgroupSample, Facts, Input, Instant, Sample, Scope, TaskUsage, Timestamp,
     },
@@ -42,6 +42,9 @@ pub enum SessionError {
     /// The cgroup's files.
     #[error(transparent)]
     Cgroup(#[from] CgroupError),
+    /// The mounts.
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// Not enough was learned.
     #[error(transparent)]
     Incomplete(#[from] Incomplete),
@@ -78,7 +81,7 @@ pub struct Session {
     aggregator: Aggregator,
     recorder: Option<Recorder>,
     recording_failed: Option<RecordError>,
-    locator: Locator,
+    locator: FileLocator,
     peak_bytes: u64,
     seen_bytes: u64,
     latest: Option<Sample>,
@@ -102,7 +105,7 @@ impl Session {
             load,
         } = question;
         let reader = CgroupReader::open(hierarchy.version(), &cgroup.directory)?;
-        let locator = Locator::for_cgroup(&cgroup.directory);
+        let locator = FileLocator::new(&processes_in(&cgroup.directory)?)?;
         let live = Live::start(kernel, load)?;
         let facts = Facts {
             memtrace_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -213,8 +216,8 @@ impl Session {
         };
         let hooks = live.finish(|input| feed(&mut aggregator, input))?;
         feed(&mut aggregator, Input::Hooks(hooks));
-        for location in locator.locate_all(&aggregator.files_to_locate()) {
-            feed(&mut aggregator, Input::Location(location));
+        for file in aggregator.files_in_window() {
+            feed(&mut aggregator, Input::Location(locator.locate(&file)));
         }
         if let Some(recorder) = recorder
             && let Err(error) = recorder.finish()
@@ -276,6 +279,10 @@ impl Session {
         let cgroup: CgroupSample = self.reader.sample()?;
         let members = members(&self.hierarchy, &self.cgroup.directory)?;
         let tasks = self.tasks(&members)?;
+        if let Some(tasks) = &tasks {
+            let pids: Vec<u32> = tasks.iter().map(|task| task.pid).collect();
+            self.locator.watch(&pids);
+        }
         Ok(Sample {
             instant,
             time,

@@ -70,7 +70,7 @@ pub enum Checked {
 }
 
 /// Runs the subcommand.
-pub fn run(args: Args) -> Result<()> {
+pub fn run(args: &Args) -> Result<()> {
     if args.check {
         check_hashes()?;
         match check_bytes()? {
@@ -125,11 +125,11 @@ pub fn check_bytes() -> Result<Checked> {
         Ok(toolchain) => toolchain,
         Err(missing) => return Ok(Checked::HashesOnly(format!("{missing:#}"))),
     };
-    let here = Tools::from(&toolchain);
-    if here != manifest.tools {
+    let differences = manifest.tools.differences(&Tools::from(&toolchain));
+    if !differences.is_empty() {
         return Ok(Checked::HashesOnly(format!(
-            "other tools here: {here:?}, committed: {:?}",
-            manifest.tools
+            "it was built with other tools than are here: {}",
+            differences.join("; ")
         )));
     }
     if build(&toolchain)? != committed_object()? {

@@ -7,11 +7,13 @@ mod ebpf;
 mod machine_paths;
 mod manifest;
 mod process;
+mod setup;
+mod test;
 mod toolchain;
 mod vm;
 mod workspace;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::Parser;
@@ -20,10 +22,10 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Xtask {
+    /// Install what building and testing memtrace needs.
+    Setup(setup::Args),
     /// Build the BPF object that is committed under memtrace/bpf.
     Ebpf(ebpf::Args),
-    /// Run the live suite, or a command, on Debian's kernels in QEMU.
-    Vm(vm::Args),
     /// Write the part of a kernel's BTF that memtrace looks at, as data for unit tests.
     BtfExtract {
         /// The whole BTF: `/sys/kernel/btf/vmlinux`, or the `.BTF` section of a vmlinux.
@@ -31,12 +33,19 @@ enum Xtask {
         /// Where to write the extract.
         to: PathBuf,
     },
+    /// Run all tests; the last line counts them.
+    Test(test::Args),
+    /// Run the live suite, or a command, on Debian's kernels in QEMU.
+    Vm(vm::Args),
 }
 
-fn main() -> Result<()> {
+fn main() -> Result<ExitCode> {
     match Xtask::parse() {
-        Xtask::Ebpf(args) => ebpf::run(args),
-        Xtask::Vm(args) => vm::run(args),
-        Xtask::BtfExtract { from, to } => btf::run(&from, &to),
+        Xtask::Setup(args) => setup::run(&args)?,
+        Xtask::Ebpf(args) => ebpf::run(&args)?,
+        Xtask::BtfExtract { from, to } => btf::run(&from, &to)?,
+        Xtask::Test(args) => return Ok(test::run(&args)),
+        Xtask::Vm(args) => vm::run(args)?,
     }
+    Ok(ExitCode::SUCCESS)
 }

@@ -99,6 +99,27 @@ impl Inputs {
     }
 }
 
+impl Tools {
+    /// What differs between these tools and `others`, in words; empty if nothing does.
+    pub fn differences(&self, others: &Self) -> Vec<String> {
+        let named = |tools: &Self| {
+            [
+                ("toolchain", tools.toolchain.clone()),
+                ("rustc", tools.rustc.clone()),
+                ("rustc's LLVM", tools.rustc_llvm.clone()),
+                ("bpf-linker", tools.bpf_linker.clone()),
+                ("LLVM", tools.llvm.clone()),
+            ]
+        };
+        named(self)
+            .into_iter()
+            .zip(named(others))
+            .filter(|(own, other)| own != other)
+            .map(|((name, own), (_, other))| format!("{name} {own}, not {other}"))
+            .collect()
+    }
+}
+
 impl From<&Toolchain> for Tools {
     fn from(toolchain: &Toolchain) -> Self {
         Self {
@@ -247,6 +268,21 @@ mod tests {
         now.source_sha256 = "b".to_owned();
         now.flags.clear();
         assert_eq!(then.changes(&now).len(), 3);
+    }
+
+    #[test]
+    fn differences_name_the_tool() {
+        let committed = Tools {
+            toolchain: "nightly-2026-07-01".to_owned(),
+            rustc: "rustc 1.98.0-nightly".to_owned(),
+            rustc_llvm: "22.1.8".to_owned(),
+            bpf_linker: "0.13.0".to_owned(),
+            llvm: "22.1.8".to_owned(),
+        };
+        let mut here = committed.clone();
+        assert!(committed.differences(&here).is_empty());
+        here.llvm = "22.1.9".to_owned();
+        assert_eq!(committed.differences(&here), ["LLVM 22.1.8, not 22.1.9"]);
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! From the state to the answer.
 
+use std::collections::BTreeSet;
+
 use super::{Aggregator, Window};
 use crate::{
-    input::{Facts, OwnedBy, Sample},
+    input::{Facts, FileEvent, FileId, OwnedBy, Sample},
     model::{
         Evidence, Explanation, Ledger, OomKill, Peak, Phase, PhaseName, RunTable, TaskRef, Trust,
         TrustInputs, Verdict, Views, WorkingSet, foreign_use, page_cache_traffic, warnings,
@@ -24,6 +26,25 @@ pub enum Incomplete {
 }
 
 impl Aggregator {
+    /// The named files whose pages moved in the window, for the source to find where the target
+    /// sees them.
+    pub fn files_in_window(&self) -> Vec<FileEvent> {
+        let Some(window) = &self.window else {
+            return Vec::new();
+        };
+        let ids: BTreeSet<FileId> = window
+            .runs()
+            .iter()
+            .filter(|(key, _)| {
+                self.names.is_member(key.charged_cgroup_id) || self.names.is_member_task(key.pid)
+            })
+            .filter_map(|(key, _)| key.file)
+            .collect();
+        ids.into_iter()
+            .filter_map(|id| self.names.file_event(id).cloned())
+            .collect()
+    }
+
     /// Explains the window between the `Before` and the `After` sample.
     pub fn explain(&self) -> Result<Explanation, Incomplete> {
         let facts = self.facts.as_deref().ok_or(Incomplete::NoFacts)?;

@@ -76,6 +76,7 @@ impl Aggregator {
                 self.hooks.clone_from(&sample.hooks);
                 Window::apply(&mut self.window, sample);
             }
+            Input::Hooks(hooks) => self.hooks.clone_from(hooks),
             Input::CommandStarted { pid, argv } => {
                 self.run = Some(RunOutcome {
                     pid: *pid,

@@ -242,10 +242,10 @@ fn losses_and_pages_still_under_way_are_warned_of() {
 #[test]
 fn a_peak_that_no_sample_caught_is_warned_of() {
     let explanation = Story::command().end(|after| {
-        after.cgroup.usage_peak_bytes = Some(300 * MIB);
+        after.cgroup.usage_peak_bytes = Some(600 * MIB);
     });
     assert!(explanation.trust.warnings.contains(&Warning::PeakMissed {
-        kernel_bytes: 300 * MIB,
-        sampled_bytes: 96 * MIB,
+        kernel_bytes: 600 * MIB,
+        sampled_bytes: 456 * MIB,
     }));
 }

@@ -33,5 +33,5 @@ pub use self::{
     scope::{OwnCgroup, ScopeError},
     stat::{MalformedLine, parse_memory_stat},
     target::{Places, TargetError, resolve_target},
-    tree::{find_by_id, members, walk},
+    tree::{Visit, find_by_id, members, walk},
 };

@@ -115,15 +115,10 @@ pub fn capped<'a>(causes: &[&'a Cause], cap: usize) -> (Vec<&'a Cause>, Option<R
 
 /// Sorts by size, then by everything else: equal inputs give an equal order.
 pub(crate) fn largest_first(causes: &mut [Cause]) {
+    fn rest(cause: &Cause) -> impl Ord {
+        (cause.kind, &cause.file, &cause.task, &cause.charged_cgroup)
+    }
     causes.sort_by(|a, b| {
-        let rest = |c: &Cause| {
-            (
-                c.kind,
-                c.file.clone(),
-                c.task.clone(),
-                c.charged_cgroup.clone(),
-            )
-        };
         let by_size = b.bytes.unsigned_abs().cmp(&a.bytes.unsigned_abs());
         by_size.then_with(|| rest(a).cmp(&rest(b)))
     });

@@ -124,6 +124,10 @@ impl Names {
             .is_some_and(|task| self.is_member(task.cgroup_id))
     }
 
+    pub(crate) fn file_event(&self, id: FileId) -> Option<&FileEvent> {
+        self.files.get(&id)
+    }
+
     pub(crate) fn file(&self, id: FileId) -> FileRef {
         let file = self.files.get(&id);
         let location = self.locations.get(&id);

@@ -58,11 +58,11 @@ pub(crate) fn hook(signal: &str, attached: Option<&str>) -> HookOutcome {
     }
 }
 
-/// A v2 cgroup of 96 MiB whose counters agree to the byte.
+/// A v2 cgroup of 456 MiB, its working set 56, whose counters agree to the byte.
 pub(crate) fn cgroup() -> CgroupSample {
     let mut sample = CgroupSample {
-        usage_bytes: Some(96 * MIB),
-        usage_after_bytes: Some(96 * MIB),
+        usage_bytes: Some(456 * MIB),
+        usage_after_bytes: Some(456 * MIB),
         limit_bytes: Some(2048 * MIB),
         swap_bytes: Some(0),
         swap_available_bytes: Some(0),
@@ -70,9 +70,9 @@ pub(crate) fn cgroup() -> CgroupSample {
     };
     for (key, mib) in [
         ("anon", 20),
-        ("file", 60),
+        ("file", 420),
         ("active_file", 10),
-        ("inactive_file", 40),
+        ("inactive_file", 400),
         ("shmem", 8),
         ("kernel", 15),
         ("slab_reclaimable", 4),
@@ -167,10 +167,11 @@ pub(crate) fn run(kind: RunKind, inode: u64, pid: u32, mib: u64) -> RunEvent {
 
 /// Adds so many MiB (negative: takes them) to a counter of `memory.stat` in `$sample` and to usage.
 macro_rules! grow {
-    ($sample:expr, $mib:expr, $($key:ident),+) => {{
-        let bytes: i64 = ($mib) * $crate::model::testing::MIB as i64;
+    ($sample:expr, $mib:expr $(, $key:ident)*) => {{
+        let mib: i64 = $mib;
+        let bytes = mib * $crate::model::testing::MIB as i64;
         let cgroup = &mut $sample.cgroup;
-        $(cgroup.stat.$key = cgroup.stat.$key.map(|v| v.saturating_add_signed(bytes));)+
+        $(cgroup.stat.$key = cgroup.stat.$key.map(|v| v.saturating_add_signed(bytes));)*
         cgroup.usage_bytes = cgroup.usage_bytes.map(|v| v.saturating_add_signed(bytes));
         cgroup.usage_after_bytes = cgroup.usage_bytes;
     }};

@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use hdrhistogram::Histogram;
-
-use super::{ComponentName, Explanation, Names, Phase, RunTable, ledger};
+use super::{ComponentName, Explanation, Names, Phase, RunTable, ledger, words::mib};
 use crate::input::{HookCounters, HookOutcome, LruKind, Sample};
 
 /// Quantiles of durations, in nanoseconds. The histogram behind them keeps two decimal digits.
@@ -20,18 +18,6 @@ pub struct Quantiles {
     pub p99_ns: u64,
     /// The longest.
     pub max_ns: u64,
-}
-
-impl From<&Histogram<u64>> for Quantiles {
-    fn from(durations: &Histogram<u64>) -> Self {
-        Self {
-            count: durations.len(),
-            p50_ns: durations.value_at_quantile(0.5),
-            p90_ns: durations.value_at_quantile(0.9),
-            p99_ns: durations.value_at_quantile(0.99),
-            max_ns: durations.max(),
-        }
-    }
 }
 
 /// One hook's own account of itself.
@@ -123,36 +109,61 @@ impl Warning {
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::EventsLost { records, pages, skipped } => write!(
-                f,
-                "{records} events with {pages} pages were lost and {skipped} hook calls skipped: attributed figures are too low; try a larger ring buffer"
-            ),
+            Self::EventsLost {
+                records,
+                pages,
+                skipped,
+            } => {
+                let skipped = match skipped {
+                    0 => String::new(),
+                    calls => format!(", and the kernel skipped {calls} hook calls"),
+                };
+                write!(
+                    f,
+                    "{records} events with {pages} pages were lost{skipped}: attributed figures \
+                     are too low, and a larger ring buffer may help"
+                )
+            }
             Self::PagesUnsent { pages } => write!(
                 f,
-                "{pages} pages were still in the kernel's tables at the end: attributed figures are too low by at most that"
+                "{pages} pages were still in the kernel's tables at the end: attributed figures \
+                 are too low by at most that"
             ),
             Self::HookMissing { signal, cost } => write!(f, "no hook for {signal}: {cost}"),
             Self::HookDegraded { signal, cost } => {
                 write!(f, "second-best hook for {signal}: {cost}")
             }
             Self::MultiGenLru => f.write_str(
-                "this kernel keeps file pages in generations (MGLRU): active_file is the two youngest, and no single page's activation is claimed",
+                "this kernel keeps file pages in generations (MGLRU): active_file is the two \
+                 youngest, and no single page's activation is claimed",
             ),
-            Self::ProcessesUnknown => f.write_str(
-                "the processes could not be scanned at both ends: anon has no causes",
-            ),
+            Self::ProcessesUnknown => {
+                f.write_str("the processes could not be scanned at both ends: anon has no causes")
+            }
             Self::ComponentUnknown { component } => write!(
                 f,
                 "{} is not known at both ends: its change is in the residual",
                 component.as_str()
             ),
-            Self::BoundExceeded { unexplained_bytes, bound_bytes } => write!(
+            Self::BoundExceeded {
+                unexplained_bytes,
+                bound_bytes,
+            } => write!(
                 f,
-                "the residual of {unexplained_bytes} bytes is beyond its bound of {bound_bytes}: part of the change is of a kind memtrace does not know"
+                "the residual of {} MiB is beyond its bound of {}: part of the change is of a \
+                 kind that memtrace does not know",
+                mib(*unexplained_bytes),
+                mib(*bound_bytes as i64)
             ),
-            Self::PeakMissed { kernel_bytes, sampled_bytes } => write!(
+            Self::PeakMissed {
+                kernel_bytes,
+                sampled_bytes,
+            } => write!(
                 f,
-                "usage was {kernel_bytes} bytes at its highest, but {sampled_bytes} in the highest sample: the peak fell between samples"
+                "usage was {} MiB at its highest, but {} in the highest sample: the peak fell \
+                 between samples",
+                mib(*kernel_bytes as i64),
+                mib(*sampled_bytes as i64)
             ),
             Self::FilesUnnamed { files } => {
                 write!(f, "{files} files are known by inode number only")

@@ -5,7 +5,7 @@ use super::*;
 use crate::{
     input::{CgroupVersion, MemoryStat, RunEvent},
     model::{
-        CauseKind,
+        CauseKind, ViewRole,
         testing::{self, MIB, Story, TARGET, grow},
     },
 };
@@ -101,9 +101,9 @@ fn pages_on_their_way_between_lists_may_be_negative() {
 #[test]
 fn dirty_pages_count_as_active_only_if_they_must_be() {
     let mut sample = testing::cgroup();
-    sample.stat.file_dirty = Some(44 * MIB);
+    sample.stat.file_dirty = Some(404 * MIB);
     sample.stat.file_writeback = Some(MIB);
-    // 45 MiB unclean, of which 40 may be inactive: at least 5 of 10 MiB, not more than half.
+    // 405 MiB unclean, of which 400 may be inactive: at least 5 of 10 MiB, not more than half.
     let judge = |sample| Reclaimable::of(ComponentName::ActiveFile, &sample);
     assert_eq!(judge(sample), Reclaimable::Now);
     sample.stat.file_writeback = Some(2 * MIB);
@@ -288,6 +288,19 @@ proptest! {
                 (up.working_set.delta_bytes(), down.working_set.delta_bytes())
         {
             prop_assert_eq!(Some(up + down), explanation.whole.working_set.delta_bytes());
+        }
+        // Between two totals of the chain the steps account for every byte.
+        let mut sum = None;
+        for step in &explanation.views.steps {
+            sum = match (step.role, sum) {
+                (ViewRole::Total, None) => Some(step.bytes),
+                (ViewRole::Total, Some(sum)) => {
+                    prop_assert_eq!(step.bytes, sum);
+                    Some(sum)
+                }
+                (ViewRole::Minus, sum) => sum.map(|sum| sum - step.bytes),
+                (ViewRole::Plus, sum) => sum.map(|sum| sum + step.bytes),
+            };
         }
         // Views must render whatever comes.
         let json: serde_json::Value =

@@ -68,7 +68,7 @@ pub(super) fn why_component(
             ) =>
         {
             let text = format!(
-                "{} MiB {} {}, by whom is not known; {}",
+                "{} MiB {} {}, through whom is not known; {}",
                 mib(delta.abs()),
                 is_or_was(delta),
                 plain_name(component.name),
@@ -255,14 +255,14 @@ fn shmem(component: &Component, causes: &[&Cause]) -> String {
     let (files, tasks) = (subject.files(), subject.tasks());
     if delta > 0 {
         let back = comes_back(component);
-        format!("{bytes} MiB is shared memory of {files} added by {tasks}; {back}")
+        format!("{bytes} MiB is shared memory of {files}, added by {tasks}; {back}")
     } else {
-        format!("{bytes} MiB was shared memory of {files} freed by {tasks}")
+        format!("{bytes} MiB was shared memory of {files}, freed by {tasks}")
     }
 }
 
 /// What causes account for, in the direction of the component's change.
-fn attributed_bytes(component: &Component) -> u64 {
+pub(super) fn attributed_bytes(component: &Component) -> u64 {
     let delta = component.delta_bytes();
     let attributed = delta - component.unattributed_bytes;
     if (attributed < 0) == (delta < 0) {

@@ -8,6 +8,8 @@ mod subject;
 #[cfg(test)]
 mod tests;
 
+use memtrace_ebpf::record::RunKind;
+
 use super::{
     Explanation, Phase, Warning,
     words::{self, mib, process, signed_mib},
@@ -133,10 +135,23 @@ fn main_phase(explanation: &Explanation) -> &Phase {
     }
 }
 
-/// The change is more than the counters' own error.
+/// Less than this is not worth a sentence: it rounds to 0.0 MiB.
+const LEAST_BYTES: u64 = (1 << 20) / 20;
+
+/// The change is more than the counters' own error, or at least half of it was watched happening:
+/// on a machine of many CPUs the counters may lag by more than most changes, the hooks do not.
 fn is_change(phase: &Phase) -> bool {
+    let Some(delta) = phase.working_set.delta_bytes() else {
+        return false;
+    };
     let bound = phase.ledger.error_bound.map_or(0, |b| b.total_bytes());
-    (phase.working_set.delta_bytes()).is_some_and(|delta| delta.unsigned_abs() > bound)
+    let components = phase.ledger.components.iter();
+    let watched: u64 = components
+        .filter(|component| (component.delta_bytes() < 0) == (delta < 0))
+        .map(component::attributed_bytes)
+        .sum();
+    delta.unsigned_abs() >= LEAST_BYTES
+        && (delta.unsigned_abs() > bound || watched >= delta.unsigned_abs() / 2)
 }
 
 /// The change, and with a command the fall after the peak.
@@ -168,7 +183,7 @@ fn headline(explanation: &Explanation) -> Vec<Sentence> {
             sentence(
                 Rule::AfterPeak,
                 format!(
-                    "Then {} MiB, {} MiB in all: {why_down}.",
+                    "Then {} MiB ({} MiB in all): {why_down}.",
                     signed_mib(fall),
                     signed_mib(delta)
                 ),
@@ -210,11 +225,16 @@ fn oom_kill(explanation: &Explanation) -> Option<Sentence> {
 
 /// The gravest thing that makes the figures above wrong, not merely less detailed.
 fn weakened(explanation: &Explanation) -> Option<Sentence> {
-    let grave = explanation.trust.warnings.iter().find(|warning| {
-        matches!(
-            warning,
-            Warning::EventsLost { .. } | Warning::BoundExceeded { .. } | Warning::Source(_)
-        )
+    let produced = explanation.trust.pages_produced;
+    let warnings = &explanation.trust.warnings;
+    let grave = warnings.iter().find(|warning| match warning {
+        // Below one per cent the trust line is the place to say so. A skipped call is a page or more.
+        Warning::EventsLost { pages, skipped, .. } => {
+            let lost = pages + skipped;
+            lost > 0 && lost.saturating_mul(100) >= produced
+        }
+        Warning::BoundExceeded { .. } | Warning::Source(_) => true,
+        _ => false,
     })?;
     Some(sentence(Rule::Weakened, format!("Careful: {grave}.")))
 }
@@ -239,27 +259,28 @@ fn also(explanation: &Explanation) -> Option<Sentence> {
     ))
 }
 
-/// inactive_file moved more than the working set did, and by more than the counters' error.
+/// inactive_file grew by more than the working set, and by more than the counters' error or as the
+/// hooks watched.
 fn cache_outside(explanation: &Explanation) -> Option<Sentence> {
     let phase = main_phase(explanation);
-    let inactive = phase.inactive_file_delta_bytes?;
+    let grown = u64::try_from(phase.inactive_file_delta_bytes?).ok()?;
     let bound = phase.ledger.error_bound?.total_bytes();
     let delta = phase.working_set.delta_bytes()?;
-    // A fall of inactive_file that mirrors a rise of active_file is the same pages.
-    if inactive <= 0 || inactive.unsigned_abs() <= delta.unsigned_abs().max(bound) {
+    let mut added = (explanation.page_cache.iter())
+        .filter(|row| row.kind == RunKind::CacheAdd)
+        .peekable();
+    let first = added.peek().and_then(|row| row.file.as_ref());
+    let watched: u64 = added.map(|row| row.bytes).sum();
+    let real = grown > bound || (grown >= LEAST_BYTES && watched >= grown / 2);
+    if !real || grown <= delta.unsigned_abs() {
         return None;
     }
-    let file = explanation
-        .page_cache
-        .iter()
-        .find(|row| row.kind == memtrace_ebpf::record::RunKind::CacheAdd)
-        .and_then(|row| row.file.as_ref())
-        .map_or_else(String::new, |file| {
-            format!(", most of {}", words::file(file))
-        });
+    let file = first.map_or_else(String::new, |file| {
+        format!(", most of {}", words::file(file))
+    });
     let text = format!(
         "Not counted in it: inactive_file {} MiB, page cache used once{file}; a second read would move it into the working set.",
-        signed_mib(inactive)
+        signed_mib(grown as i64)
     );
     Some(sentence(Rule::CacheOutside, text))
 }

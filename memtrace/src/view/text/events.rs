@@ -60,11 +60,11 @@ pub(super) fn lines(explanation: &Explanation) -> Vec<String> {
     for group in &explanation.reclaim.groups {
         let kind = match group.kind {
             ReclaimKind::Direct => "node short",
-            ReclaimKind::Memcg => "cgroup at a limit",
+            ReclaimKind::Memcg => "at a limit",
         };
         let freed = group.reclaimed_pages.saturating_mul(page_size_bytes);
         lines.push(format!(
-            "RECLAIM  {kind}: {} passes, {} MiB freed; stall p99 {:.1} ms, sum {:.1} ms",
+            "RECLAIM  {kind}: passes {}, {} MiB freed, stall p99 {:.1} ms, sum {:.1} ms",
             group.passes,
             mib(freed as i64),
             seconds(group.stall.p99_ns) * 1e3,
