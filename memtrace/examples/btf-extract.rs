@@ -53,7 +53,10 @@ const FUNCTIONS: &[&str] = &[
 
 fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
-    let (from, to) = args.next().zip(args.next()).context("usage: btf-extract FROM TO")?;
+    let (from, to) = args
+        .next()
+        .zip(args.next())
+        .context("usage: btf-extract FROM TO")?;
     let blob = std::fs::read(&from).with_context(|| format!("read {from}"))?;
     let full = Btf::parse(&blob).with_context(|| format!("parse {from}"))?;
     let small = extract(&full);
@@ -71,7 +74,10 @@ struct Extract<'a> {
 }
 
 fn extract<'a>(btf: &'a Btf<'a>) -> Extract<'a> {
-    let mut small = Extract { btf, keep: BTreeMap::new() };
+    let mut small = Extract {
+        btf,
+        keep: BTreeMap::new(),
+    };
     for (_, source) in TABLE {
         small.source(source);
     }
@@ -106,7 +112,9 @@ impl Extract<'_> {
                 self.enumerator(among);
             }
             Source::Argument { tracepoints, .. } => {
-                tracepoints.iter().for_each(|tracepoint| self.tracepoint(tracepoint));
+                tracepoints
+                    .iter()
+                    .for_each(|tracepoint| self.tracepoint(tracepoint));
             }
             Source::FirstArgument { tracepoint, .. } => self.tracepoint(tracepoint),
             Source::Caller => (),
@@ -115,7 +123,9 @@ impl Extract<'_> {
 
     fn tracepoint(&mut self, tracepoint: &str) {
         let name = format!("btf_trace_{tracepoint}");
-        self.btf.ids(Kind::Typedef, &name).for_each(|id| self.whole(id));
+        self.btf
+            .ids(Kind::Typedef, &name)
+            .for_each(|id| self.whole(id));
     }
 
     /// Keeps a type and what it refers to. Structs and enums begin without members, so this ends.
@@ -123,7 +133,9 @@ impl Extract<'_> {
         if id == 0 || self.keep.contains_key(&id) {
             return;
         }
-        let Some(ty) = self.btf.type_by_id(id) else { return };
+        let Some(ty) = self.btf.type_by_id(id) else {
+            return;
+        };
         self.keep.insert(id, BTreeSet::new());
         match ty.kind {
             Kind::Array => {
@@ -144,7 +156,9 @@ impl Extract<'_> {
     /// Keeps as much of a path as this kernel has.
     fn member(&mut self, path: &str) {
         let (root, rest) = path.split_once('.').unwrap_or((path, ""));
-        for id in [Kind::Struct, Kind::Union].into_iter().flat_map(|kind| self.btf.ids(kind, root))
+        for id in [Kind::Struct, Kind::Union]
+            .into_iter()
+            .flat_map(|kind| self.btf.ids(kind, root))
         {
             self.whole(id);
             let mut at = Some(id);
@@ -154,9 +168,9 @@ impl Extract<'_> {
                 if let Some(enumerator) = index.strip_suffix(']') {
                     self.enumerator(enumerator);
                     let array = at.and_then(|id| self.btf.strip(id));
-                    at = array.filter(|ty| ty.kind == Kind::Array).and_then(|ty| {
-                        ty.rows().next().map(|[element, _, _]| element)
-                    });
+                    at = array
+                        .filter(|ty| ty.kind == Kind::Array)
+                        .and_then(|ty| ty.rows().next().map(|[element, _, _]| element));
                 }
             }
         }
@@ -232,10 +246,15 @@ fn write(btf: &Btf<'_>, small: &Extract<'_>) -> Vec<u8> {
         Some(position) => position as u32 + 1,
         None => 0,
     };
-    let mut strings = Strings { bytes: vec![0], offsets: BTreeMap::new() };
+    let mut strings = Strings {
+        bytes: vec![0],
+        offsets: BTreeMap::new(),
+    };
     let mut types: Vec<u32> = Vec::new();
     for (id, rows) in &small.keep {
-        let Some(ty) = btf.type_by_id(*id) else { continue };
+        let Some(ty) = btf.type_by_id(*id) else {
+            continue;
+        };
         let mut name = |at| strings.offset(btf.string(at).unwrap_or_default());
         let kept = |row: &usize| rows.contains(row);
         let own_name = name(ty.name_offset);
@@ -249,7 +268,10 @@ fn write(btf: &Btf<'_>, small: &Extract<'_>) -> Vec<u8> {
             Kind::Enum64 => (ty.rows().enumerate().filter(|(row, _)| kept(row)))
                 .flat_map(|(_, [at, low, high])| [name(at), low, high])
                 .collect(),
-            Kind::FuncProto => ty.rows().flat_map(|[at, id]| [name(at), new_id(id)]).collect(),
+            Kind::FuncProto => ty
+                .rows()
+                .flat_map(|[at, id]| [name(at), new_id(id)])
+                .collect(),
             Kind::Array => ty
                 .rows()
                 .flat_map(|[element, index, length]| [new_id(element), new_id(index), length])
@@ -262,27 +284,53 @@ fn write(btf: &Btf<'_>, small: &Extract<'_>) -> Vec<u8> {
         };
         types.push(own_name);
         types.push(u32::from(ty.kind_flag) << 31 | (ty.kind as u32) << 24 | vlen);
-        types.push(if refers(ty.kind) { new_id(ty.size_or_type) } else { ty.size_or_type });
+        types.push(if refers(ty.kind) {
+            new_id(ty.size_or_type)
+        } else {
+            ty.size_or_type
+        });
         types.extend(items);
     }
     let (types_bytes, strings_bytes) = (4 * types.len() as u32, strings.bytes.len() as u32);
     // struct btf_header: magic, version 1, no flags; its length; both sections' offset and length.
     let header = [0x0001_eb9f, 24, 0, types_bytes, types_bytes, strings_bytes];
     let words = header.into_iter().chain(types);
-    words.flat_map(u32::to_le_bytes).chain(strings.bytes).collect()
+    words
+        .flat_map(u32::to_le_bytes)
+        .chain(strings.bytes)
+        .collect()
 }
 
 fn verify(full: &Btf<'_>, bytes: &[u8]) -> Result<()> {
     let small = Btf::parse(bytes)?;
-    let (want, got) = (ResolvedLayout::resolve(full), ResolvedLayout::resolve(&small));
-    ensure!(want.layout == got.layout, "layout: {:?} became {:?}", want.layout, got.layout);
-    ensure!(want.missing == got.missing, "missing: {:?} became {:?}", want.missing, got.missing);
+    let (want, got) = (
+        ResolvedLayout::resolve(full),
+        ResolvedLayout::resolve(&small),
+    );
+    ensure!(
+        want.layout == got.layout,
+        "layout: {:?} became {:?}",
+        want.layout,
+        got.layout
+    );
+    ensure!(
+        want.missing == got.missing,
+        "missing: {:?} became {:?}",
+        want.missing,
+        got.missing
+    );
     for tracepoint in TRACEPOINTS {
-        let (want, got) = (full.tracepoint_args(tracepoint), small.tracepoint_args(tracepoint));
+        let (want, got) = (
+            full.tracepoint_args(tracepoint),
+            small.tracepoint_args(tracepoint),
+        );
         ensure!(want == got, "{tracepoint}: {want:?} became {got:?}");
     }
     for name in FUNCTIONS {
-        ensure!(full.has_func(name) == small.has_func(name), "function {name}");
+        ensure!(
+            full.has_func(name) == small.has_func(name),
+            "function {name}"
+        );
     }
     Ok(())
 }

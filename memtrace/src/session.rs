@@ -11,9 +11,7 @@ use crate::{
     aggregate::{Aggregator, Incomplete},
     cgroup::{Cgroup, CgroupError, CgroupReader, Hierarchy, members, processes_in},
     files::{FileLocator, FilesError},
-    input::{
-        CgroupSample, Facts, Input, Instant, Sample, Scope, TaskUsage, Timestamp,
-    },
+    input::{CgroupSample, Facts, Input, Instant, Sample, Scope, TaskUsage, Timestamp},
     kernel::{attach::LoadOptions, facts::KernelFacts},
     model::Explanation,
     source::{
@@ -164,7 +162,11 @@ impl Session {
     pub async fn watch<F: Future>(&mut self, until: F) -> Result<F::Output, SessionError> {
         let mut until = std::pin::pin!(until);
         let mut flush = interval(FLUSH_EVERY);
-        let mut look = interval(if self.command { PEAK_EVERY } else { SAMPLE_EVERY });
+        let mut look = interval(if self.command {
+            PEAK_EVERY
+        } else {
+            SAMPLE_EVERY
+        });
         flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

@@ -34,6 +34,8 @@ pub struct Aggregator {
     /// Pages of every run that arrived, inside the window or not.
     pages_seen: u64,
     delivery_delay: Durations,
+    /// What the source has to say of itself.
+    remarks: Vec<String>,
 }
 
 impl Aggregator {
@@ -102,6 +104,11 @@ impl Aggregator {
     #[cfg(test)]
     pub(crate) fn pages_seen(&self) -> u64 {
         self.pages_seen
+    }
+
+    /// The source is not whole, and why: a recording that is damaged or was cut short.
+    pub fn source_damaged(&mut self, why: String) {
+        self.remarks.push(why);
     }
 
     fn open_window(&mut self) -> Option<&mut Window> {

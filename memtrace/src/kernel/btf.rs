@@ -298,11 +298,17 @@ impl<'a> Btf<'a> {
     pub fn ids(&self, kind: Kind, name: &str) -> impl Iterator<Item = u32> {
         let name = name.as_bytes();
         let first = self.index.get(&(kind, name)).copied();
-        let others = if first.is_some() { &self.duplicates[..] } else { &[] };
-        first.into_iter().chain(others.iter().copied().filter(move |id| {
-            let ty = self.type_by_id(*id);
-            ty.is_some_and(|ty| ty.kind == kind && self.is_named(ty.name_offset, name))
-        }))
+        let others = if first.is_some() {
+            &self.duplicates[..]
+        } else {
+            &[]
+        };
+        first
+            .into_iter()
+            .chain(others.iter().copied().filter(move |id| {
+                let ty = self.type_by_id(*id);
+                ty.is_some_and(|ty| ty.kind == kind && self.is_named(ty.name_offset, name))
+            }))
     }
 
     /// All functions.
@@ -317,7 +323,10 @@ impl<'a> Btf<'a> {
 
     /// Whether this string is at an offset of the string section: quicker than to fetch it.
     pub fn is_named(&self, offset: u32, name: &[u8]) -> bool {
-        let rest = self.strings.get(offset as usize..).and_then(|at| at.strip_prefix(name));
+        let rest = self
+            .strings
+            .get(offset as usize..)
+            .and_then(|at| at.strip_prefix(name));
         rest.is_some_and(|rest| rest.first() == Some(&0))
     }
 

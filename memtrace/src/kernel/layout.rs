@@ -76,14 +76,32 @@ const OBJCG_FOLIOS: &str = "obj_cgroup.is_root";
 
 /// Every field of [`Layout`], once.
 pub const TABLE: &[(&str, Source)] = &[
-    ("folio_flags", member(8, &["folio.flags.f", "folio.flags", "page.flags.f", "page.flags"])),
-    ("folio_mapping", member(8, &["folio.mapping", "page.mapping"])),
-    ("folio_index", member(8, &["folio.index", "page.index", "page.__folio_index"])),
+    (
+        "folio_flags",
+        member(
+            8,
+            &["folio.flags.f", "folio.flags", "page.flags.f", "page.flags"],
+        ),
+    ),
+    (
+        "folio_mapping",
+        member(8, &["folio.mapping", "page.mapping"]),
+    ),
+    (
+        "folio_index",
+        member(8, &["folio.index", "page.index", "page.__folio_index"]),
+    ),
     (
         "folio_memcg_data",
-        member(8, &["folio.memcg_data", "page.memcg_data", "page.mem_cgroup"]),
+        member(
+            8,
+            &["folio.memcg_data", "page.memcg_data", "page.mem_cgroup"],
+        ),
     ),
-    ("folio_nr_pages", member(4, &[NEW_FOLIO_NR_PAGES, OLD_FOLIO_NR_PAGES])),
+    (
+        "folio_nr_pages",
+        member(4, &[NEW_FOLIO_NR_PAGES, OLD_FOLIO_NR_PAGES]),
+    ),
     (
         "page_compound_nr",
         Source::SecondPage {
@@ -106,19 +124,29 @@ pub const TABLE: &[(&str, Source)] = &[
     ("sb_type", member(8, &["super_block.s_type"])),
     ("fstype_name", member(8, &["file_system_type.name"])),
     // Never loaded: list heads point at it, and the dentry is found by subtracting its offset.
-    ("dentry_alias", member(16, &["dentry.d_u.d_alias", "dentry.d_alias"])),
+    (
+        "dentry_alias",
+        member(16, &["dentry.d_u.d_alias", "dentry.d_alias"]),
+    ),
     ("dentry_name", member(8, &["dentry.d_name.name"])),
     ("dentry_parent", member(8, &["dentry.d_parent"])),
     ("memcg_cgroup", member(8, &["mem_cgroup.css.cgroup"])),
     // Older kernels have the struct and the member too, but no LRU folio points there.
     (
         "objcg_memcg",
-        Source::MemberGiven { given: OBJCG_FOLIOS, path: "obj_cgroup.memcg", bytes: 8 },
+        Source::MemberGiven {
+            given: OBJCG_FOLIOS,
+            path: "obj_cgroup.memcg",
+            bytes: 8,
+        },
     ),
     ("cgroup_kn", member(8, &["cgroup.kn"])),
     ("kn_id", member(8, &["kernfs_node.id"])),
     ("task_cgroups", member(8, &["task_struct.cgroups"])),
-    ("css_set_memory", member(8, &["css_set.subsys[memory_cgrp_id]"])),
+    (
+        "css_set_memory",
+        member(8, &["css_set.subsys[memory_cgrp_id]"]),
+    ),
     ("css_cgroup", member(8, &["cgroup_subsys_state.cgroup"])),
     ("task_tgid", member(4, &["task_struct.tgid"])),
     ("task_pid", member(4, &["task_struct.pid"])),
@@ -126,10 +154,19 @@ pub const TABLE: &[(&str, Source)] = &[
     ("task_mm", member(8, &["task_struct.mm"])),
     ("task_signal", member(8, &["task_struct.signal"])),
     ("task_comm", member(16, &["task_struct.comm"])),
-    ("task_group_leader", member(8, &["task_struct.group_leader"])),
+    (
+        "task_group_leader",
+        member(8, &["task_struct.group_leader"]),
+    ),
     ("task_real_parent", member(8, &["task_struct.real_parent"])),
-    ("task_start_boottime", member(8, &["task_struct.start_boottime"])),
-    ("signal_oom_score_adj", member(2, &["signal_struct.oom_score_adj"])),
+    (
+        "task_start_boottime",
+        member(8, &["task_struct.start_boottime"]),
+    ),
+    (
+        "signal_oom_score_adj",
+        member(2, &["signal_struct.oom_score_adj"]),
+    ),
     // An array of percpu_counter from 6.2, of atomic_long_t before.
     (
         "mm_rss_file",
@@ -171,7 +208,10 @@ pub const TABLE: &[(&str, Source)] = &[
             ],
         ),
     ),
-    ("mm_pgtables_bytes", member(8, &["mm_struct.pgtables_bytes.counter"])),
+    (
+        "mm_pgtables_bytes",
+        member(8, &["mm_struct.pgtables_bytes.counter"]),
+    ),
     ("probe_read", Source::Caller),
     (
         "current_task_btf",
@@ -190,7 +230,10 @@ pub const TABLE: &[(&str, Source)] = &[
     (
         "reclaim_begin_order_arg",
         Source::Argument {
-            tracepoints: &["mm_vmscan_memcg_reclaim_begin", "mm_vmscan_direct_reclaim_begin"],
+            tracepoints: &[
+                "mm_vmscan_memcg_reclaim_begin",
+                "mm_vmscan_direct_reclaim_begin",
+            ],
             type_name: "int",
         },
     ),
@@ -215,7 +258,10 @@ pub struct ResolvedLayout {
 impl ResolvedLayout {
     /// Asks BTF for every field. [`Source::Caller`] fields stay [`ABSENT`] without a reason.
     pub fn resolve(btf: &Btf<'_>) -> Self {
-        let mut resolved = Self { layout: Layout::absent(), missing: Vec::new() };
+        let mut resolved = Self {
+            layout: Layout::absent(),
+            missing: Vec::new(),
+        };
         for (field, source) in TABLE {
             match source.value(btf) {
                 None => (),
@@ -236,7 +282,10 @@ impl ResolvedLayout {
     /// it has what it needs.
     pub fn missing(&self, fields: &[&str]) -> Option<String> {
         let reason = |field: &&str| self.missing.iter().find(|(name, _)| name == field);
-        fields.iter().find_map(reason).map(|(field, reason)| format!("{field}: {reason}"))
+        fields
+            .iter()
+            .find_map(reason)
+            .map(|(field, reason)| format!("{field}: {reason}"))
     }
 }
 
@@ -245,25 +294,36 @@ impl Source {
     fn value(&self, btf: &Btf<'_>) -> Option<Result<u32, String>> {
         Some(match *self {
             Self::Member { paths, bytes } => first_member(btf, paths, bytes),
-            Self::MemberGiven { given, path, bytes } => {
-                btf.member(given).map_err(reason).and_then(|_| first_member(btf, &[path], bytes))
-            }
-            Self::SecondPage { unless, path, bytes } => second_page(btf, unless, path, bytes),
+            Self::MemberGiven { given, path, bytes } => btf
+                .member(given)
+                .map_err(reason)
+                .and_then(|_| first_member(btf, &[path], bytes)),
+            Self::SecondPage {
+                unless,
+                path,
+                bytes,
+            } => second_page(btf, unless, path, bytes),
             Self::Enumerator(name) => btf.enumerator(name).map_err(reason).and_then(|value| {
                 let value = u32::try_from(value).ok().filter(|value| *value != ABSENT);
                 value.ok_or_else(|| format!("`{name}` has a value that makes no sense"))
             }),
             Self::HasEnumerator { name, among } => {
-                btf.enumerator(among).map_err(reason).and_then(|_| match btf.enumerator(name) {
-                    Ok(_) => Ok(1),
-                    Err(LookupError::NoEnumerator(_)) => Ok(0),
-                    Err(error) => Err(reason(error)),
-                })
+                btf.enumerator(among)
+                    .map_err(reason)
+                    .and_then(|_| match btf.enumerator(name) {
+                        Ok(_) => Ok(1),
+                        Err(LookupError::NoEnumerator(_)) => Ok(0),
+                        Err(error) => Err(reason(error)),
+                    })
             }
-            Self::Argument { tracepoints, type_name } => argument(btf, tracepoints, type_name),
-            Self::FirstArgument { tracepoint, type_names } => {
-                first_argument(btf, tracepoint, type_names)
-            }
+            Self::Argument {
+                tracepoints,
+                type_name,
+            } => argument(btf, tracepoints, type_name),
+            Self::FirstArgument {
+                tracepoint,
+                type_names,
+            } => first_argument(btf, tracepoint, type_names),
             Self::Caller => return None,
         })
     }
@@ -294,7 +354,9 @@ fn second_page(btf: &Btf<'_>, unless: &[&str], path: &str, bytes: u32) -> Result
     if let Some(better) = unless.iter().find(|path| btf.member(path).is_ok()) {
         return Err(format!("not needed: this kernel has `{better}`"));
     }
-    let page_bytes = btf.struct_bytes("page").ok_or("the size of `struct page` is unknown")?;
+    let page_bytes = btf
+        .struct_bytes("page")
+        .ok_or("the size of `struct page` is unknown")?;
     Ok(page_bytes + first_member(btf, &[path], bytes)?)
 }
 
@@ -303,7 +365,10 @@ fn argument(btf: &Btf<'_>, tracepoints: &[&str], type_name: &str) -> Result<u32,
         let args = btf.tracepoint_args(tracepoint)?;
         let position = args.iter().position(|arg| arg == type_name);
         Some(position.map(|position| position as u32).ok_or_else(|| {
-            format!("tracepoint {tracepoint} passes ({}), no `{type_name}`", args.join(", "))
+            format!(
+                "tracepoint {tracepoint} passes ({}), no `{type_name}`",
+                args.join(", ")
+            )
         }))
     });
     let none = || format!("this kernel has no tracepoint {}", tracepoints.join(", "));
@@ -320,7 +385,9 @@ fn argument(btf: &Btf<'_>, tracepoints: &[&str], type_name: &str) -> Result<u32,
 fn first_argument(btf: &Btf<'_>, tracepoint: &str, type_names: &[&str]) -> Result<u32, String> {
     let args = btf.tracepoint_args(tracepoint);
     let args = args.ok_or_else(|| format!("this kernel has no tracepoint {tracepoint}"))?;
-    let position = type_names.iter().position(|name| args.first().is_some_and(|arg| arg == name));
+    let position = type_names
+        .iter()
+        .position(|name| args.first().is_some_and(|arg| arg == name));
     let position = position.map(|position| position as u32);
     position.ok_or_else(|| {
         format!(

@@ -1,6 +1,6 @@
 //! The answer: an immutable snapshot that every view renders.
 
-use super::{Ledger, Quantiles, TaskRef, Traffic, Trust, Verdict, Views};
+use super::{Ledger, Quantiles, TaskRef, Traffic, Trust, Verdict, Views, Warning};
 use crate::input::{CgroupSample, Facts, ReclaimKind, Timestamp};
 
 /// A working set at both ends of a window, in bytes; `None` where it could not be read.
@@ -168,6 +168,16 @@ pub struct Explanation {
 }
 
 impl Explanation {
+    /// Adds what the source of the inputs has to say, e.g. that a recording is damaged, to the
+    /// warnings and to the verdict.
+    #[must_use]
+    pub fn with_source_warnings(mut self, messages: impl IntoIterator<Item = String>) -> Self {
+        let messages = messages.into_iter().map(Warning::Source);
+        self.trust.warnings.splice(..0, messages);
+        self.verdict = Verdict::of(&self);
+        self
+    }
+
     /// The whole window and its phases.
     pub fn every_phase(&self) -> impl Iterator<Item = &Phase> {
         std::iter::once(&self.whole).chain(&self.phases)

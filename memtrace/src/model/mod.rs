@@ -15,6 +15,7 @@ mod runs;
 mod trust;
 mod verdict;
 mod views;
+mod warning;
 pub(crate) mod words;
 
 #[cfg(test)]
@@ -30,13 +31,15 @@ pub use self::{
     ledger::Ledger,
     names::{CgroupRef, FileRef, TaskRef},
     runs::{RunKey, RunSum, RunTable},
-    trust::{HookTrust, Quantiles, Trust, Warning},
+    trust::{HookTrust, Quantiles, Trust},
     verdict::{Rule, Sentence, Verdict},
     views::{OomCount, ViewName, ViewRole, ViewStep, Views},
+    warning::Warning,
 };
 pub(crate) use self::{
     causes::{foreign_use, page_cache_traffic},
     ledger::Evidence,
     names::Names,
-    trust::{TrustInputs, warnings},
+    trust::TrustInputs,
+    warning::warnings,
 };

@@ -76,6 +76,10 @@ fn fixed<T: Pod>(bytes: &[u8], what: &'static str) -> Result<T, DecodeError> {
     })
 }
 
+/// Decodes a run that is at hand as a record already.
+///
+/// # Errors
+/// If its kind is unknown.
 pub fn run(record: &RunRecord, received_ns: u64) -> Result<RunEvent, DecodeError> {
     let kind = *RunKind::ALL
         .get(record.kind as usize)

@@ -63,14 +63,17 @@ impl<'a> Btf<'a> {
 
     /// Whether the kernel has a function that BTF describes. It may still be inlined everywhere.
     pub fn has_func(&self, name: &str) -> bool {
-        self.funcs().any(|ty| self.is_named(ty.name_offset, name.as_bytes()))
+        self.funcs()
+            .any(|ty| self.is_named(ty.name_offset, name.as_bytes()))
     }
 
     /// Size in bytes of a struct; `None` if there is none, or several that differ.
     pub fn struct_bytes(&self, name: &str) -> Option<u32> {
         let mut sizes = self.ids(Kind::Struct, name).map(|id| self.type_by_id(id));
         let first = sizes.next()??.size_or_type;
-        sizes.all(|ty| ty.is_some_and(|ty| ty.size_or_type == first)).then_some(first)
+        sizes
+            .all(|ty| ty.is_some_and(|ty| ty.size_or_type == first))
+            .then_some(first)
     }
 
     /// Finds a member by a path from a struct or union: `folio.flags.f`. Anonymous structs and
@@ -82,8 +85,13 @@ impl<'a> Btf<'a> {
     pub fn member(&self, path: &str) -> Result<Member, LookupError> {
         let (root, rest) = path.split_once('.').unwrap_or((path, ""));
         let ids = [Kind::Struct, Kind::Union].map(|kind| self.ids(kind, root));
-        let mut found = ids.into_iter().flatten().map(|id| self.walk(id, rest, path));
-        let first = found.next().ok_or_else(|| LookupError::NoStruct(root.into()))?;
+        let mut found = ids
+            .into_iter()
+            .flatten()
+            .map(|id| self.walk(id, rest, path));
+        let first = found
+            .next()
+            .ok_or_else(|| LookupError::NoStruct(root.into()))?;
         if found.any(|other| other != first) {
             return Err(LookupError::Ambiguous(root.into()));
         }
@@ -92,7 +100,11 @@ impl<'a> Btf<'a> {
 
     fn walk(&self, id: u32, rest: &str, path: &str) -> Result<Member, LookupError> {
         let damaged = || LookupError::Damaged(path.into());
-        let mut place = Place { offset_bits: 0, bit_size: 0, type_id: id };
+        let mut place = Place {
+            offset_bits: 0,
+            bit_size: 0,
+            type_id: id,
+        };
         for step in rest.split('.') {
             let (name, index) = step.split_once('[').unwrap_or((step, ""));
             let mut budget = MAX_MEMBERS;
@@ -124,7 +136,9 @@ impl<'a> Btf<'a> {
         depth: u32,
         budget: &mut u32,
     ) -> Result<Option<Place>, TooDeep> {
-        let Some(ty) = self.strip(from.type_id) else { return Err(TooDeep) };
+        let Some(ty) = self.strip(from.type_id) else {
+            return Err(TooDeep);
+        };
         if !matches!(ty.kind, Kind::Struct | Kind::Union) {
             return Ok(None);
         }
@@ -137,7 +151,11 @@ impl<'a> Btf<'a> {
                 false => (0, offset),
             };
             let offset_bits = from.offset_bits.saturating_add(offset.into());
-            let place = Place { offset_bits, bit_size, type_id };
+            let place = Place {
+                offset_bits,
+                bit_size,
+                type_id,
+            };
             if name_offset == 0 {
                 if let Some(found) = self.find(place, name, depth, budget)? {
                     return Ok(Some(found));
@@ -150,12 +168,22 @@ impl<'a> Btf<'a> {
     }
 
     fn element(&self, array: Place, index: i128) -> Option<Place> {
-        let ty = self.strip(array.type_id).filter(|ty| ty.kind == Kind::Array)?;
+        let ty = self
+            .strip(array.type_id)
+            .filter(|ty| ty.kind == Kind::Array)?;
         let [type_id, _, length] = ty.rows().next()?;
-        let index = u64::try_from(index).ok().filter(|index| *index < u64::from(length))?;
-        let offset_bits = index.checked_mul(8)?.checked_mul(self.type_bytes(type_id)?)?;
+        let index = u64::try_from(index)
+            .ok()
+            .filter(|index| *index < u64::from(length))?;
+        let offset_bits = index
+            .checked_mul(8)?
+            .checked_mul(self.type_bytes(type_id)?)?;
         let offset_bits = array.offset_bits.checked_add(offset_bits)?;
-        Some(Place { offset_bits, bit_size: 0, type_id })
+        Some(Place {
+            offset_bits,
+            bit_size: 0,
+            type_id,
+        })
     }
 
     /// The type behind typedefs, qualifiers and tags; `None` if the chain is broken or endless.
@@ -196,7 +224,9 @@ impl<'a> Btf<'a> {
     /// [`LookupError`] if there is none, or if two of that name have different values.
     pub fn enumerator(&self, name: &str) -> Result<i128, LookupError> {
         let mut found = self.enums().flat_map(|ty| self.values(ty, name.as_bytes()));
-        let first = found.next().ok_or_else(|| LookupError::NoEnumerator(name.into()))?;
+        let first = found
+            .next()
+            .ok_or_else(|| LookupError::NoEnumerator(name.into()))?;
         if found.any(|other| other != first) {
             return Err(LookupError::Ambiguous(name.into()));
         }
@@ -210,14 +240,29 @@ impl<'a> Btf<'a> {
         };
         let signed = ty.kind_flag;
         let narrow = narrow.into_iter().flatten().map(move |[name, value]| {
-            (name, if signed { i128::from(value.cast_signed()) } else { value.into() })
+            (
+                name,
+                if signed {
+                    i128::from(value.cast_signed())
+                } else {
+                    value.into()
+                },
+            )
         });
         let wide = wide.into_iter().flatten().map(move |[name, low, high]| {
             let value = u64::from(high) << 32 | u64::from(low);
-            (name, if signed { i128::from(value.cast_signed()) } else { value.into() })
+            (
+                name,
+                if signed {
+                    i128::from(value.cast_signed())
+                } else {
+                    value.into()
+                },
+            )
         });
         let all = narrow.chain(wide);
-        all.filter(move |(at, _)| self.is_named(*at, name)).map(|(_, value)| value)
+        all.filter(move |(at, _)| self.is_named(*at, name))
+            .map(|(_, value)| value)
     }
 
     /// What a tracepoint passes to a BPF program, as C type names without qualifiers
@@ -229,15 +274,20 @@ impl<'a> Btf<'a> {
         let name = format!("btf_trace_{tracepoint}");
         let mut found = self.ids(Kind::Typedef, &name).map(|id| self.arguments(id));
         let first = found.next()??;
-        found.all(|other| other.as_ref() == Some(&first)).then_some(first)
+        found
+            .all(|other| other.as_ref() == Some(&first))
+            .then_some(first)
     }
 
     fn arguments(&self, typedef: u32) -> Option<Vec<String>> {
         let pointer = self.strip(typedef).filter(|ty| ty.kind == Kind::Ptr)?;
-        let prototype =
-            self.strip(pointer.size_or_type).filter(|ty| ty.kind == Kind::FuncProto)?;
+        let prototype = self
+            .strip(pointer.size_or_type)
+            .filter(|ty| ty.kind == Kind::FuncProto)?;
         let arguments = prototype.rows().skip(1);
-        arguments.map(|[_, type_id]| self.type_name(type_id, MAX_DEPTH)).collect()
+        arguments
+            .map(|[_, type_id]| self.type_name(type_id, MAX_DEPTH))
+            .collect()
     }
 
     fn type_name(&self, id: u32, depth: u32) -> Option<String> {
@@ -268,5 +318,8 @@ impl<'a> Btf<'a> {
 struct TooDeep;
 
 fn is_qualifier(kind: Kind) -> bool {
-    matches!(kind, Kind::Const | Kind::Volatile | Kind::Restrict | Kind::TypeTag)
+    matches!(
+        kind,
+        Kind::Const | Kind::Volatile | Kind::Restrict | Kind::TypeTag
+    )
 }

@@ -1,12 +1,11 @@
 //! Why one component changed, in half a sentence, and what to do about it.
 
-use super::{Rule, Sentence, sentence, subject::Subject};
+use super::{Rule, Sentence, active_file, sentence, subject::Subject};
 use crate::{
     input::LruKind,
     model::{
         Cause, CauseKind, Component, ComponentName, Explanation, Phase, PhaseName, Reclaimable,
-        Traffic,
-        words::{self, mib, process},
+        words::{mib, process},
     },
 };
 
@@ -58,7 +57,7 @@ pub(super) fn why_component(
     match component.name {
         ComponentName::ActiveFile if multi_gen => (
             Rule::MultiGen,
-            multi_gen_active_file(component, phase, explanation),
+            active_file::multi_gen(component, phase, explanation),
         ),
         _ if attributed_bytes(component) < delta.unsigned_abs() / 2
             && !component.name.is_kernel()
@@ -76,7 +75,7 @@ pub(super) fn why_component(
             );
             (Rule::Unattributed, trim(delta, text))
         }
-        ComponentName::ActiveFile => active_file(component, &causes),
+        ComponentName::ActiveFile => active_file::classic(component, &causes),
         ComponentName::Anon => (Rule::Anon, anon(component, &causes)),
         ComponentName::Shmem => (Rule::Shmem, shmem(component, &causes)),
         name => {
@@ -121,104 +120,6 @@ pub(super) fn advice(phase: &Phase, explanation: &Explanation) -> Option<Sentenc
     };
     // Of what is gone again at the end nothing needs doing.
     (phase.name == PhaseName::BeforeToAfter).then(|| sentence(Rule::Advice, text))
-}
-
-fn active_file(component: &Component, causes: &[&Cause]) -> (Rule, String) {
-    let delta = component.delta_bytes();
-    let of_kind = |kind: CauseKind| {
-        causes
-            .iter()
-            .filter(|c| c.kind == kind)
-            .map(|c| c.bytes)
-            .sum::<i64>()
-    };
-    let leading = |kinds: &[CauseKind]| {
-        kinds.iter().copied().reduce(|a, b| {
-            if of_kind(b).abs() > of_kind(a).abs() {
-                b
-            } else {
-                a
-            }
-        })
-    };
-    let subject = Subject::of(causes, delta > 0);
-    let bytes = mib(subject.bytes().min(delta.unsigned_abs()) as i64);
-    let (files, tasks) = (subject.files(), subject.tasks());
-    if delta > 0 {
-        let back = comes_back(component);
-        return match leading(&[CauseKind::SecondAccess, CauseKind::InsertedActive]) {
-            Some(CauseKind::InsertedActive) => (
-                Rule::InsertedActive,
-                format!(
-                    "{bytes} MiB is page cache of {files} that came in active (read again soon after it was evicted, or moved), by {tasks}; {back}"
-                ),
-            ),
-            _ => (
-                Rule::SecondAccess,
-                format!(
-                    "{bytes} MiB is page cache of {files} that {tasks} read a second time; {back}"
-                ),
-            ),
-        };
-    }
-    match leading(&[
-        CauseKind::Removed,
-        CauseKind::Evicted,
-        CauseKind::Deactivated,
-    ]) {
-        Some(CauseKind::Evicted) => (
-            Rule::Evicted,
-            format!("{bytes} MiB was page cache of {files} that reclaim evicted"),
-        ),
-        Some(CauseKind::Deactivated) => (
-            Rule::Deactivated,
-            format!(
-                "{} MiB is page cache that went back to the inactive list",
-                mib(of_kind(CauseKind::Deactivated).abs())
-            ),
-        ),
-        _ => (
-            Rule::Removed,
-            format!(
-                "{bytes} MiB was page cache of {files} that {tasks} deleted, truncated or dropped"
-            ),
-        ),
-    }
-}
-
-fn multi_gen_active_file(
-    component: &Component,
-    phase: &Phase,
-    explanation: &Explanation,
-) -> String {
-    let delta = component.delta_bytes();
-    if delta < 0 {
-        return format!(
-            "{} MiB of page cache left the two youngest generations (MGLRU), by ageing or removal",
-            mib(delta.abs())
-        );
-    }
-    // Without one, or with another phase's, better to say nothing of who.
-    let inserted = |row: &&Traffic| row.kind == memtrace_ebpf::record::RunKind::CacheAdd;
-    let source = explanation
-        .page_cache
-        .iter()
-        .find(inserted)
-        .filter(|_| phase.name == PhaseName::BeforeToAfter)
-        .and_then(|row| {
-            let (file, task) = (row.file.as_ref()?, row.task.as_ref()?);
-            Some(format!(
-                "; most that came in is {}, by {}",
-                words::file(file),
-                process(task)
-            ))
-        })
-        .unwrap_or_default();
-    format!(
-        "{} MiB is page cache in the two youngest generations (MGLRU does not tell who used it){source}; {}",
-        mib(delta),
-        comes_back(component)
-    )
 }
 
 fn anon(component: &Component, causes: &[&Cause]) -> String {
@@ -284,7 +185,7 @@ fn trim(delta_bytes: i64, text: String) -> String {
     }
 }
 
-fn comes_back(component: &Component) -> &'static str {
+pub(super) fn comes_back(component: &Component) -> &'static str {
     match component.reclaimable {
         Reclaimable::Now => "the kernel can drop it",
         Reclaimable::AfterWriteback => "the kernel can drop it once it is written back",

@@ -386,3 +386,17 @@ fn weakened() {
     advice: No need to raise the limit for it; but node eviction counts it, too.
     "#);
 }
+
+#[test]
+fn a_damaged_recording_is_said() {
+    let explanation = Story::begin().end(|after| activate(after, 30));
+    let damage = "the recording is damaged from byte 4096 on".to_owned();
+    let explanation = explanation.with_source_warnings([damage]);
+    assert_eq!(explanation.trust.warnings[0].id(), "source");
+    let careful = &explanation.verdict.sentences[1];
+    assert_eq!(careful.rule, Rule::Weakened);
+    assert_eq!(
+        careful.text,
+        "Careful: the recording is damaged from byte 4096 on."
+    );
+}

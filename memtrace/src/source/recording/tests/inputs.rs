@@ -70,6 +70,14 @@ pub(super) fn every_input() -> Vec<Input> {
         Input::LeftBehind {
             tasks: vec![(1, "a".into()), (2, "b".into())],
         },
+        Input::Hooks(vec![HookCounters {
+            hook: "tp_btf/mm_lru_activate".into(),
+            pages_produced: 7,
+            pages_lost: 1,
+            records_sent: 2,
+            records_lost: 1,
+            recursion_misses: 3,
+        }]),
     ]);
     inputs
 }
@@ -88,9 +96,10 @@ pub(super) fn kind(input: &Input) -> usize {
         Input::CommandStarted { .. } => 8,
         Input::CommandEnded { .. } => 9,
         Input::LeftBehind { .. } => 10,
+        Input::Hooks(_) => 11,
     }
 }
-pub(super) const KINDS: usize = 11;
+pub(super) const KINDS: usize = 12;
 
 fn facts() -> Input {
     Input::Facts(Box::new(Facts {

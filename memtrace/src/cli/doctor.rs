@@ -1,0 +1,127 @@
+//! `memtrace doctor`.
+
+use std::{fmt::Write as _, process::ExitCode};
+
+use clap::Args;
+use memtrace::{
+    cgroup::Hierarchy,
+    input::{HookOutcome, LruKind},
+    kernel::{
+        attach::{self, LoadOptions},
+        facts::KernelFacts,
+        plan,
+    },
+};
+use serde_json::{Value, json};
+
+use super::{Output, failure::Failure, print};
+
+/// What this kernel allows, hook by hook, and how to get more.
+#[derive(Args)]
+pub struct Doctor {
+    /// How to print the answer
+    #[arg(short, long, value_enum, default_value = "text")]
+    output: Output,
+}
+
+impl Doctor {
+    /// Loads and attaches every hook, and takes them off again.
+    pub fn run(self) -> Result<ExitCode, Failure> {
+        let kernel = KernelFacts::gather()?;
+        let hierarchy = Hierarchy::find();
+        let attached = attach::attach(&kernel, plan::plan(&kernel), LoadOptions::default())
+            .map_err(|error| match error {
+                attach::AttachError::NotPermitted => Failure::unsupported(error),
+                error => Failure::failed(error),
+            })?;
+        let hooks = &attached.outcomes;
+        let cgroup = match &hierarchy {
+            Ok(hierarchy) => format!(
+                "{:?}, mounted at {}",
+                hierarchy.version(),
+                hierarchy.mount_point().display()
+            ),
+            Err(error) => error.to_string(),
+        };
+        let text = match self.output {
+            Output::Text => text(&kernel, &cgroup, hooks),
+            Output::Json => format!("{:#}\n", as_json(&kernel, &cgroup, hooks)),
+        };
+        print(&text)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn lru(kernel: &KernelFacts) -> &'static str {
+    match kernel.lru {
+        LruKind::Classic => "classic (active and inactive lists)",
+        LruKind::MultiGen => "multi-generational (MGLRU): no activation of single pages",
+    }
+}
+
+fn text(kernel: &KernelFacts, cgroup: &str, hooks: &[HookOutcome]) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        out,
+        "KERNEL  {}, {} CPUs, pages of {} bytes\nLRU     {}\nMEMORY  cgroup {cgroup}\nHOOKS",
+        kernel.release,
+        kernel.cpus,
+        kernel.page_size_bytes,
+        lru(kernel),
+    );
+    for hook in hooks {
+        let state = hook.attached.as_deref().unwrap_or("off");
+        let _ = writeln!(out, "  {:<21} {state}", hook.signal);
+        for (rung, reason) in &hook.refused {
+            let _ = writeln!(out, "  {:<21}   {rung}: {reason}", "");
+        }
+        if hook.attached.is_none() {
+            let _ = writeln!(out, "  {:<21}   so {}", "", hook.cost);
+        }
+    }
+    let off = hooks.iter().filter(|hook| hook.attached.is_none()).count();
+    let needed = hooks
+        .iter()
+        .filter(|hook| hook.attached.is_none() && !hook.optional)
+        .count();
+    let _ = writeln!(
+        out,
+        "SUMMARY {} of {} signals on; {}",
+        hooks.len() - off,
+        hooks.len(),
+        match needed {
+            0 => "nothing that an answer needs is missing".to_owned(),
+            missing => format!("answers lack {missing} of what they need, as said above"),
+        }
+    );
+    out
+}
+
+fn as_json(kernel: &KernelFacts, cgroup: &str, hooks: &[HookOutcome]) -> Value {
+    json!({
+        "schema_version": 1,
+        "command": "doctor",
+        "kernel": {
+            "release": kernel.release,
+            "cpus": kernel.cpus,
+            "page_size_bytes": kernel.page_size_bytes,
+            "lru": match kernel.lru { LruKind::Classic => "classic", LruKind::MultiGen => "mglru" },
+        },
+        "memory_controller": cgroup,
+        "hooks": hooks.iter().map(|hook| json!({
+            "signal": hook.signal,
+            "attached": hook.attached,
+            "refused": hook.refused.iter().map(|(rung, reason)| json!({
+                "rung": rung,
+                "reason": reason,
+            })).collect::<Vec<_>>(),
+            "cost": if hook.attached.is_none() { Some(&hook.cost) } else { None },
+            "optional": hook.optional,
+        })).collect::<Vec<_>>(),
+        "missing_members": kernel.resolved.missing.iter().map(|(field, reason)| json!({
+            "field": field,
+            "reason": reason,
+        })).collect::<Vec<_>>(),
+    })
+}

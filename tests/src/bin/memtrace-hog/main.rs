@@ -1,0 +1,104 @@
+//! `memtrace-hog`: does one thing with memory, and says in JSON what it did, so that a test can
+//! compare what memtrace says with what is true.
+//!
+//! Commands that hold something print `{"event":"holding",...}` once it is all there. A `--hold`
+//! of 0 waits for end-of-file on standard input instead of a time.
+
+mod files;
+mod memory;
+mod processes;
+mod turns;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Does one thing with memory.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Write BYTES zeros to a new FILE and sync it; the size of each write decides the folios.
+    Write {
+        file: PathBuf,
+        bytes: u64,
+        #[arg(long, default_value_t = 4096)]
+        chunk: usize,
+    },
+    /// Read the whole of FILE, page by page, TIMES over.
+    Reread { file: PathBuf, times: u32 },
+    /// Let the kernel drop FILE's pages (`POSIX_FADV_DONTNEED`).
+    Fadvise { file: PathBuf },
+    /// Allocate and touch BYTES of anonymous memory, hold it, free it, wait.
+    Anon {
+        bytes: usize,
+        #[arg(long, default_value_t = 0.0)]
+        hold: f64,
+        /// Seconds to live on after freeing.
+        #[arg(long, default_value_t = 0.0)]
+        linger: f64,
+    },
+    /// Write BYTES to FILE, which lies on a tmpfs, and hold it open.
+    Shmem {
+        file: PathBuf,
+        bytes: u64,
+        #[arg(long, default_value_t = 0.0)]
+        hold: f64,
+    },
+    /// One process for each number of `--pages`, all on one CPU, taking turns by a token: in its
+    /// turn each reads that many pages. One FILE is shared; else there is one FILE for each.
+    Turns {
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        #[arg(long, value_delimiter = ',', required = true)]
+        pages: Vec<u64>,
+        #[arg(long)]
+        rounds: u64,
+    },
+    /// A reader of `turns`: waits for the token on standard input, passes it to standard output.
+    #[command(hide = true)]
+    TurnReader(turns::Reader),
+    /// One process reads two files in turns of one page.
+    Alternate { first: PathBuf, second: PathBuf },
+    /// Create and remove FILES files of one page each in FOLDER.
+    Litter { folder: PathBuf, files: u32 },
+    /// Start a child in a session of its own that lives for SECONDS, print its pid, and exit.
+    Daemon { seconds: f64 },
+    /// Sleep.
+    Sleep { seconds: f64 },
+    /// End by this signal number.
+    Die { signal: i32 },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().what {
+        What::Write { file, bytes, chunk } => files::write(&file, bytes, chunk),
+        What::Reread { file, times } => files::reread(&file, times),
+        What::Fadvise { file } => files::fadvise(&file),
+        What::Anon {
+            bytes,
+            hold,
+            linger,
+        } => memory::anon(bytes, hold, linger),
+        What::Shmem { file, bytes, hold } => memory::shmem(&file, bytes, hold),
+        What::Turns {
+            files,
+            pages,
+            rounds,
+        } => turns::run(&files, &pages, rounds),
+        What::TurnReader(reader) => reader.run(),
+        What::Alternate { first, second } => files::alternate(&first, &second),
+        What::Litter { folder, files } => files::litter(&folder, files),
+        What::Daemon { seconds } => processes::daemon(seconds),
+        What::Sleep { seconds } => {
+            processes::sleep(seconds);
+            Ok(())
+        }
+        What::Die { signal } => processes::die(signal),
+    }
+}

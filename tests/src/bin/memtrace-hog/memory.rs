@@ -1,0 +1,40 @@
+//! Memory that is not page cache of a disk file.
+
+use std::{fs::File, hint::black_box, io::Write as _, path::Path};
+
+use anyhow::Context as _;
+use serde_json::json;
+
+use crate::processes::{hold, sleep};
+
+/// Allocates and writes to `bytes`, holds them, frees them, and lives on for `linger_s`.
+pub(crate) fn anon(bytes: usize, hold_s: f64, linger_s: f64) -> anyhow::Result<()> {
+    // A block this large comes from mmap and goes back by munmap, at once.
+    let memory = black_box(vec![1_u8; bytes]);
+    println!(
+        "{}",
+        json!({"event": "holding", "pid": std::process::id(), "bytes": memory.len()})
+    );
+    hold(hold_s)?;
+    drop(memory);
+    sleep(linger_s);
+    Ok(())
+}
+
+/// Fills a file of a tmpfs and keeps it open.
+pub(crate) fn shmem(path: &Path, bytes: u64, hold_s: f64) -> anyhow::Result<()> {
+    let mut file = File::create(path).with_context(|| format!("creating {}", path.display()))?;
+    let block = vec![1; 64 << 10];
+    let mut left = bytes;
+    while left > 0 {
+        let now = left.min(block.len() as u64) as usize;
+        file.write_all(&block[..now])
+            .with_context(|| format!("writing {}", path.display()))?;
+        left -= now as u64;
+    }
+    println!(
+        "{}",
+        json!({"event": "holding", "pid": std::process::id(), "bytes": bytes})
+    );
+    hold(hold_s)
+}

@@ -1,0 +1,63 @@
+//! The cases, one file a family.
+
+mod anon;
+mod cache;
+mod command;
+mod conservation;
+mod damage;
+mod footprint;
+mod room;
+mod second_read;
+mod shmem;
+mod turns;
+mod wrong_input;
+
+use crate::suite::Case;
+
+macro_rules! cases {
+    ($($name:ident: $run:path,)*) => {
+        /// All of them, in the order they run.
+        pub(crate) fn all() -> Vec<Case> {
+            vec![$(Case { name: stringify!($name), run: $run },)*]
+        }
+    };
+}
+
+cases! {
+    new_file_is_inactive: second_read::new_file,
+    second_read_small_folios: second_read::small_folios,
+    second_read_large_folios: second_read::large_folios,
+    turns_on_own_files: turns::own_files,
+    turns_on_one_file: turns::one_file,
+    one_task_alternates_two_files: turns::two_files,
+    anon_held: anon::held,
+    anon_freed_before_the_end: anon::freed,
+    tmpfs_file_named: shmem::tmpfs_file,
+    fadvise_dontneed_explained: cache::dropped,
+    written_here_read_there: cache::shared,
+    active_pages_match_kpageflags: cache::oracle,
+    default_ring_loses_nothing: conservation::default_ring,
+    one_page_ring_conserves: conservation::full_ring,
+    damaged_recordings: damage::damaged_recordings,
+    error_unknown_target: wrong_input::unknown_target,
+    error_no_target: wrong_input::no_target,
+    error_dead_pid: wrong_input::dead_pid,
+    error_no_memory_controller: wrong_input::no_memory_controller,
+    error_not_permitted: wrong_input::not_permitted,
+    error_no_btf: wrong_input::no_btf,
+    no_tracefs: wrong_input::no_tracefs,
+    error_full_disk: wrong_input::full_disk,
+    error_full_device: wrong_input::full_device,
+    error_full_device_with_command: wrong_input::full_device_with_command,
+    cgroup_vanishes: wrong_input::vanished,
+    interrupted: wrong_input::interrupted,
+    command_not_found: command::not_found,
+    command_not_executable: command::not_executable,
+    command_exit_code: command::exit_code,
+    command_killed_by_signal: command::killed_by_signal,
+    command_signals_passed_on: command::signals_passed_on,
+    command_leaves_daemon: command::daemon_left_behind,
+    command_daemon_ends: command::daemon_waited_for,
+    binary_size: footprint::binary_size,
+    attach_time: footprint::attach_time,
+}
