@@ -144,14 +144,22 @@ impl Boot<'_> {
         })
     }
 
-    /// The last lines of the logs, for a failure's report.
+    /// The lines of the logs that tell most, for a failure's report.
     pub fn last_lines(&self, count: usize) -> String {
         let mut text = String::new();
         for name in ["qemu.log", "console.log", "output.log"] {
             let bytes = fs::read(self.logs.join(name)).unwrap_or_default();
             let log = String::from_utf8_lossy(&bytes);
             let lines: Vec<&str> = log.lines().filter(|l| !l.trim().is_empty()).collect();
-            for line in &lines[lines.len().saturating_sub(count)..] {
+            // A kernel's report begins with its reason; the last lines are registers.
+            let reason = |l: &&str| {
+                ["BUG:", "Oops", "Kernel panic"]
+                    .iter()
+                    .any(|r| l.contains(r))
+            };
+            let last = lines.len().saturating_sub(count);
+            let first = lines.iter().position(reason).unwrap_or(last);
+            for line in lines.iter().skip(first).take(count) {
                 text.push_str(&format!("    {name}: {}\n", line.trim_end()));
             }
         }

@@ -11,6 +11,8 @@ fail() {
     guest-exit 120
 }
 
+# The kernel makes the root of an initramfs writable for all.
+chmod 755 /
 mount -t devtmpfs devtmpfs /dev
 mkdir -p /dev/pts /dev/shm
 mount -t proc proc /proc
