@@ -39,10 +39,12 @@ pub enum Hook {
     Flush = 14,
     /// `fentry/workingset_activation`
     WorkingsetActivation = 15,
+    /// `tp_btf/task_rename`
+    TaskRename = 16,
 }
 
 /// How many hooks there are: the size of every map with one slot a hook.
-pub const HOOKS: usize = 16;
+pub const HOOKS: usize = 17;
 
 impl Hook {
     /// Every hook, in the order of its number.
@@ -63,6 +65,7 @@ impl Hook {
         Self::ProcessExit,
         Self::Flush,
         Self::WorkingsetActivation,
+        Self::TaskRename,
     ];
 }
 

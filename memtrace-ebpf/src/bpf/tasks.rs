@@ -5,7 +5,7 @@ use core::ffi::c_void;
 use aya_ebpf::{
     helpers::{
         bpf_get_current_pid_tgid, bpf_get_current_task,
-        generated::{bpf_get_current_task_btf, bpf_seq_write},
+        generated::{bpf_get_current_task_btf, bpf_probe_read_kernel_str, bpf_seq_write},
     },
     macros::{btf_tracepoint, map},
     maps::LruHashMap,
@@ -56,33 +56,76 @@ pub fn name_current_once(tgid: u32, stats: &mut HookStats) {
     if unsafe { TASKS.get(&tgid) }.is_some() {
         return;
     }
-    name_current(tgid, false, stats);
+    let leader = current_leader();
+    let comm = leader.wrapping_add(u64::from(layout!(task_comm)));
+    name_current(leader, comm, tgid, false, stats);
 }
 
-/// Sends the name of the current process.
+/// Address of the current thread's group leader.
 #[inline(always)]
-fn name_current(tgid: u32, after_exec: bool, stats: &mut HookStats) {
+fn current_leader() -> u64 {
     // SAFETY: the helper has no preconditions.
     let task = unsafe { bpf_get_current_task() };
-    let leader: u64 = probe_at(task, layout!(task_group_leader));
-    let record = TaskRecord {
+    probe_at(task, layout!(task_group_leader))
+}
+
+/// Sends the name at address `comm` for the current process.
+#[inline(always)]
+fn name_current(leader: u64, comm: u64, tgid: u32, renamed: bool, stats: &mut HookStats) {
+    let mut record = TaskRecord {
         header: header(Tag::Task),
         tgid,
-        after_exec: u32::from(after_exec),
+        renamed: u32::from(renamed),
         memcg_id: memcg::of_task(leader),
         start_boottime_ns: probe_at(leader, layout!(task_start_boottime)),
-        comm: probe_at::<[u8; COMM_BYTES]>(leader, layout!(task_comm)),
+        comm: [0; COMM_BYTES],
     };
+    if enabled!(probe_read) {
+        // SAFETY: the destination has the stated size; the helper checks the source.
+        unsafe {
+            bpf_probe_read_kernel_str(
+                (&raw mut record.comm).cast(),
+                COMM_BYTES as u32,
+                comm as *const _,
+            );
+        }
+    }
     if send(stats, Tag::Task, record) {
         let _ = TASKS.insert(&tgid, &record.header.sent_ns, 0);
     }
 }
 
-/// A process called `execve`: its name changed.
+/// A task gets a new name, by `execve` or by itself (`PR_SET_NAME`). The first argument is the task,
+/// the second the name, which it does not bear yet.
+#[btf_tracepoint(function = "task_rename")]
+pub fn task_rename(ctx: BtfTracePointContext) -> i32 {
+    let task: *const u8 = ctx.arg(0);
+    // SAFETY: the argument is a task_struct.
+    let (tgid, pid): (u32, u32) = unsafe {
+        (
+            load(task, layout!(task_tgid)),
+            load(task, layout!(task_pid)),
+        )
+    };
+    // A process goes by the name of its first thread. Only its own threads may name that one
+    // (fs/proc/base.c, comm_write); kernel threads are named by others, and hold no memory.
+    if tgid == pid
+        && tgid == current_tgid()
+        && let Some(stats) = stats(Hook::TaskRename)
+    {
+        name_current(current_leader(), ctx.arg(1), tgid, true, stats);
+    }
+    0
+}
+
+/// A process called `execve`: its name changed. For kernels that do not let a program read the
+/// argument of [`task_rename`] (before 5.17).
 #[btf_tracepoint(function = "sched_process_exec")]
 pub fn process_exec(_ctx: BtfTracePointContext) -> i32 {
     if let Some(stats) = stats(Hook::ProcessExec) {
-        name_current(current_tgid(), true, stats);
+        let leader = current_leader();
+        let comm = leader.wrapping_add(u64::from(layout!(task_comm)));
+        name_current(leader, comm, current_tgid(), true, stats);
     }
     0
 }

@@ -1,7 +1,7 @@
 use super::{COMM_BYTES, Header};
 use crate::shared;
 
-/// A process that touched the page cache, sent once and again after each `execve`.
+/// A process that touched the page cache, sent once and again whenever it gets a new name.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TaskRecord {
@@ -9,8 +9,8 @@ pub struct TaskRecord {
     pub header: Header,
     /// The process id (`task_struct.tgid`).
     pub tgid: u32,
-    /// 1 if it has just called `execve`, else 0.
-    pub after_exec: u32,
+    /// 1 if it got this name just now, else 0.
+    pub renamed: u32,
     /// Cgroup id of the task's own memory cgroup; 0 if unknown.
     pub memcg_id: u64,
     /// `group_leader->start_boottime`: tells a reused pid from the process that had it before.

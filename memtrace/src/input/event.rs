@@ -85,8 +85,8 @@ pub struct TaskEvent {
     pub cgroup_id: Option<u64>,
     /// When it started, ns since boot.
     pub start_boottime_ns: u64,
-    /// It has just called `execve`: earlier names are out of date.
-    pub after_exec: bool,
+    /// It got this name just now: earlier names are out of date.
+    pub renamed: bool,
 }
 
 /// Who asked for reclaim.

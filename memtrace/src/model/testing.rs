@@ -254,7 +254,7 @@ impl Story {
             comm: comm.to_owned(),
             cgroup_id: Some(cgroup_id),
             start_boottime_ns: u64::from(pid),
-            after_exec: false,
+            renamed: false,
         }))
     }
 

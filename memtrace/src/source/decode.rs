@@ -157,7 +157,7 @@ fn task(record: &TaskRecord) -> TaskEvent {
         comm: text(&record.comm),
         cgroup_id: known(record.memcg_id),
         start_boottime_ns: record.start_boottime_ns,
-        after_exec: record.after_exec != 0,
+        renamed: record.renamed != 0,
     }
 }
 

@@ -4,14 +4,27 @@ use super::{AttachPoint, Rung, Signal};
 
 pub(super) const SIGNALS: &[Signal] = &[
     Signal {
-        name: "process exec",
-        rungs: &[Rung {
-            attach: AttachPoint::TpBtf("sched_process_exec"),
-            program: "process_exec",
-            hook: Some(Hook::ProcessExec),
-            needs: &["task_group_leader", "task_comm", "task_start_boottime"],
-        }],
-        cost: "a process may go by the name it had before execve",
+        name: "process name",
+        rungs: &[
+            Rung {
+                attach: AttachPoint::TpBtf("task_rename"),
+                program: "task_rename",
+                hook: Some(Hook::TaskRename),
+                needs: &[
+                    "task_tgid",
+                    "task_pid",
+                    "task_group_leader",
+                    "task_start_boottime",
+                ],
+            },
+            Rung {
+                attach: AttachPoint::TpBtf("sched_process_exec"),
+                program: "process_exec",
+                hook: Some(Hook::ProcessExec),
+                needs: &["task_group_leader", "task_comm", "task_start_boottime"],
+            },
+        ],
+        cost: "a process may go by a name it had before",
         optional: true,
     },
     Signal {

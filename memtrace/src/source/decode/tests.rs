@@ -59,7 +59,7 @@ fn task_record() -> TaskRecord {
     TaskRecord {
         header: header(Tag::Task),
         tgid: 4711,
-        after_exec: 1,
+        renamed: 1,
         memcg_id: 0,
         start_boottime_ns: 5,
         comm: padded("cat"),
@@ -206,7 +206,7 @@ fn a_task_a_reclaim_pass_and_a_victim_keep_every_field() {
         comm: "cat".into(),
         cgroup_id: None,
         start_boottime_ns: 5,
-        after_exec: true,
+        renamed: true,
     };
     let reclaim = ReclaimEvent {
         kind: ReclaimKind::Memcg,

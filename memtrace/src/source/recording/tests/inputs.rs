@@ -32,7 +32,7 @@ pub(super) fn every_input() -> Vec<Input> {
             comm: "cat".into(),
             cgroup_id: None,
             start_boottime_ns: 1,
-            after_exec: true,
+            renamed: true,
         }),
         Input::Reclaim(ReclaimEvent {
             kind: ReclaimKind::Memcg,
