@@ -1,7 +1,9 @@
 //! The flush program: sends runs that have aged. An idle CPU runs no hook, so userspace runs this
 //! by `BPF_PROG_TEST_RUN`, on each CPU in turn.
 
-use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::raw_tracepoint, programs::RawTracePointContext};
+use core::ffi::c_void;
+
+use aya_ebpf::{helpers::bpf_ktime_get_ns, programs::RawTracePointContext};
 use aya_log_ebpf::debug;
 use memtrace_ebpf::{
     hook::{Hook, HookStats},
@@ -18,8 +20,11 @@ use crate::{
 /// The kernel disables preemption around a test run, or calls it from an interrupt on the CPU asked
 /// for (net/bpf/test_run.c, `bpf_prog_test_run_raw_tp`): no hook starts while this works, and one
 /// that was stopped in the middle has marked its table busy and is left alone.
-#[raw_tracepoint(tracepoint = "sys_enter")]
-pub fn flush(ctx: RawTracePointContext) -> i32 {
+// Not by aya's macro, which returns 0 whatever the function returns.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "raw_tracepoint")]
+pub extern "C" fn flush(ctx: *mut c_void) -> i32 {
+    let ctx = RawTracePointContext::new(ctx);
     let min_age_ns: u64 = ctx.arg(0);
     let Some(stats) = stats(Hook::Flush) else {
         return -1;

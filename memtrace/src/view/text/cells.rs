@@ -1,5 +1,7 @@
 //! Lines and cells.
 
+use crate::model::words::mib;
+
 /// Columns a line should keep to.
 pub(super) const WIDTH: usize = 79;
 /// Columns of a row's label, with its indent.
@@ -15,6 +17,11 @@ pub(super) fn row(label: &str, number: &str, note: &str) -> String {
 
 /// Columns that a row leaves for its note.
 pub(super) const NOTE_WIDTH: usize = WIDTH - LABEL_WIDTH - NUMBER_WIDTH - 2;
+
+/// It does not round to 0.0 MiB; what does is in JSON only.
+pub(super) fn is_visible(bytes: i64) -> bool {
+    !matches!(mib(bytes).as_str(), "0.0" | "-0.0")
+}
 
 /// Breaks `text` between words into lines of at most `width` characters; a longer word, such as a
 /// path, gets a line of its own.

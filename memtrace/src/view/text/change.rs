@@ -1,6 +1,6 @@
 //! What changed: components, and under each its causes.
 
-use super::cells::{NOTE_WIDTH, row, shorten};
+use super::cells::{NOTE_WIDTH, is_visible, row, shorten};
 use crate::model::{
     Cause, CauseKind, Component, Explanation, Phase, PhaseName, Reclaimable, capped,
     words::{file, mib, process_cell, signed_mib},
@@ -38,7 +38,10 @@ fn table(phase: &Phase, target: &str) -> Vec<String> {
         let label = format!("  {}", component.name.as_str());
         let number = signed_mib(component.delta_bytes());
         lines.push(row(&label, &number, comes_back(component)));
-        let causes: Vec<&Cause> = ledger.causes_of(component.name).collect();
+        let causes: Vec<&Cause> = ledger
+            .causes_of(component.name)
+            .filter(|cause| is_visible(cause.bytes))
+            .collect();
         let (listed, rest) = capped(&causes, CAUSES);
         for cause in listed {
             let label = format!("    {}", kind_label(cause.kind));
@@ -82,11 +85,6 @@ fn ends(phase: &Phase) -> String {
         size(working_set.before_bytes),
         size(working_set.after_bytes)
     )
-}
-
-/// It does not round to 0.0 MiB.
-fn is_visible(bytes: i64) -> bool {
-    !matches!(mib(bytes).as_str(), "0.0" | "-0.0")
 }
 
 fn kind_label(kind: CauseKind) -> &'static str {

@@ -2,7 +2,7 @@
 
 use memtrace_ebpf::record::RunKind;
 
-use super::cells::{NOTE_WIDTH, row, shorten};
+use super::cells::{NOTE_WIDTH, is_visible, row, shorten};
 use crate::{
     input::ReclaimKind,
     model::{
@@ -83,6 +83,10 @@ pub(super) fn lines(explanation: &Explanation) -> Vec<String> {
 }
 
 fn traffic(title: &str, note: &str, rows: &[Traffic]) -> Vec<String> {
+    let rows: Vec<&Traffic> = rows
+        .iter()
+        .filter(|traffic| is_visible(traffic.bytes as i64))
+        .collect();
     let (shown, rest) = rows.split_at(rows.len().min(ROWS));
     if shown.is_empty() {
         return Vec::new();
