@@ -1,7 +1,9 @@
 //! The flush program: sends runs that have aged. An idle CPU runs no hook, so userspace runs this
 //! by `BPF_PROG_TEST_RUN`, on each CPU in turn.
 
-use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::raw_tracepoint, programs::RawTracePointContext};
+use core::ffi::c_void;
+
+use aya_ebpf::{helpers::bpf_ktime_get_ns, programs::RawTracePointContext};
 use aya_log_ebpf::debug;
 use memtrace_ebpf::{
     hook::{Hook, HookStats},
@@ -18,11 +20,16 @@ use crate::{
 /// The kernel disables preemption around a test run, or calls it from an interrupt on the CPU asked
 /// for (net/bpf/test_run.c, `bpf_prog_test_run_raw_tp`): no hook starts while this works, and one
 /// that was stopped in the middle has marked its table busy and is left alone.
-#[raw_tracepoint(tracepoint = "sys_enter")]
-pub fn flush(ctx: RawTracePointContext) -> i32 {
+///
+/// aya's `raw_tracepoint` attribute makes a program return 0 whatever its function returns, and
+/// what stays would be forgotten: so the entry point is written out here.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "raw_tp/sys_enter")]
+pub fn flush(ctx: *mut c_void) -> u32 {
+    let ctx = RawTracePointContext::new(ctx);
     let min_age_ns: u64 = ctx.arg(0);
     let Some(stats) = stats(Hook::Flush) else {
-        return -1;
+        return u32::MAX;
     };
     // SAFETY: the helper has no preconditions.
     let now_ns = unsafe { bpf_ktime_get_ns() };
@@ -37,7 +44,7 @@ pub fn flush(ctx: RawTracePointContext) -> i32 {
     if kept != 0 {
         debug!(&ctx, "{} runs kept, {} bytes unread", kept, backlog_bytes());
     }
-    kept as i32
+    kept as u32
 }
 
 /// Returns how many runs of the table stay.
