@@ -276,7 +276,7 @@ fn write(btf: &Btf<'_>, small: &Extract<'_>) -> Vec<u8> {
                 .rows()
                 .flat_map(|[element, index, length]| [new_id(element), new_id(index), length])
                 .collect(),
-            _ => ty.rows().flat_map(|[word]| [word]).collect(),
+            _ => ty.rows::<1>().flatten().collect(),
         };
         let vlen = match ty.kind {
             Kind::Struct | Kind::Union | Kind::Enum | Kind::Enum64 => rows.len() as u32,

@@ -28,6 +28,8 @@ const FLUSH_EVERY: Duration = Duration::from_millis(50);
 const PEAK_EVERY: Duration = Duration::from_millis(4);
 /// How often a target is sampled, to have an end if its cgroup goes away.
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
+/// Rounds to get all runs out before a sample.
+const SETTLE_ROUNDS: u32 = 20;
 /// Growth that is worth a peak sample while it goes on; once it pauses, any growth is.
 const PEAK_STEP_BYTES: u64 = 256 * 1024;
 
@@ -192,10 +194,10 @@ impl Session {
         let after = match (self.sample(Instant::After), self.latest.take()) {
             (Ok(after), _) => after,
             // The cgroup went away: the last sample of its life is the end of the window.
-            (Err(SessionError::Cgroup(CgroupError::Gone { .. })), Some(latest)) => Sample {
-                instant: Instant::After,
-                ..latest
-            },
+            (Err(SessionError::Cgroup(CgroupError::Gone { .. })), Some(latest)) => {
+                self.feed(Input::TargetGone);
+                latest
+            }
             (Err(error), _) => return Err(error),
         };
         self.feed(Input::Sample(Box::new(after)));
@@ -270,10 +272,22 @@ impl Session {
         Ok(())
     }
 
+    /// Brings every event up to now in. A run whose hook is at work, or that finds the ring buffer
+    /// full, takes another round; on a busy machine there is always one more, so not for ever.
+    fn settle(&mut self) -> Result<(), SessionError> {
+        for _ in 0..SETTLE_ROUNDS {
+            let kept = self.live.flush(0)?;
+            self.drain();
+            if kept == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Brings every event up to now in, then reads cgroup and tasks.
     fn sample(&mut self, instant: Instant) -> Result<Sample, SessionError> {
-        self.live.flush(0)?;
-        self.drain();
+        self.settle()?;
         let time = Timestamp {
             unix_ns: unix_ns(),
             monotonic_ns: monotonic_ns(),

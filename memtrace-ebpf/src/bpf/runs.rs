@@ -58,7 +58,34 @@ pub struct Pages {
     pub pages: u64,
 }
 
-/// Adds a folio to its run. A run that has the slot already is sent first.
+/// What must be equal for two folios to be of one run.
+struct Key {
+    mapping: u64,
+    memcg_data: u64,
+    inode: u64,
+    tgid: u32,
+    kind_flags: u32,
+}
+
+impl Key {
+    /// Adds a folio's pages to a run, if it is the key's.
+    #[inline(always)]
+    fn grow(&self, run: &mut Run, pages: u64) -> bool {
+        let is_mine = run.mapping == self.mapping
+            && run.memcg_data == self.memcg_data
+            && run.inode == self.inode
+            && run.tgid == self.tgid
+            && run.kind_flags == self.kind_flags
+            && run.pages != 0;
+        if is_mine {
+            run.pages += pages;
+            run.folios += 1;
+        }
+        is_mine
+    }
+}
+
+/// Adds a folio to its run. If both slots are taken by other runs, the older of them is sent first.
 #[inline(always)]
 pub fn add(table: &mut RunTable, stats: &mut HookStats, hook: Hook, pages: Pages) {
     stats.pages_produced += pages.pages;
@@ -71,23 +98,33 @@ pub fn add(table: &mut RunTable, stats: &mut HookStats, hook: Hook, pages: Pages
     let hash = (pages.mapping_id ^ inode << 1 ^ u64::from(pages.tgid) << 7 ^ u64::from(kind_flags))
         .wrapping_mul(0x9E37_79B9_7F4A_7C15)
         >> 58;
-    let run = &mut table.runs[(hash as usize) % RUN_SLOTS];
-    if run.mapping == pages.mapping_id
-        && run.memcg_data == pages.memcg_data
-        && run.inode == inode
-        && run.tgid == pages.tgid
-        && run.kind_flags == kind_flags
-        && run.pages != 0
+    let key = Key {
+        mapping: pages.mapping_id,
+        memcg_data: pages.memcg_data,
+        inode,
+        tgid: pages.tgid,
+        kind_flags,
+    };
+    // Two slots a key: with one, two files of the same hash would evict each other page by page.
+    let first = (hash as usize) % RUN_SLOTS;
+    let second = first ^ 1;
+    if key.grow(&mut table.runs[first], pages.pages)
+        || key.grow(&mut table.runs[second], pages.pages)
     {
-        run.pages += pages.pages;
-        run.folios += 1;
         return;
     }
+    let (one, other) = (&table.runs[first], &table.runs[second]);
+    let slot = if one.pages == 0 || (other.pages != 0 && one.first_ns <= other.first_ns) {
+        first
+    } else {
+        second
+    };
+    let run = &mut table.runs[slot % RUN_SLOTS];
     if run.pages != 0 && !send(run, stats, hook as u32) {
         stats.pages_lost += run.pages;
     }
     // SAFETY: `host` came from the typed mapping.
-    let key = unsafe { FileKey::of(host, inode) };
+    let file = unsafe { FileKey::of(host, inode) };
     *run = Run {
         mapping: pages.mapping_id,
         memcg_data: pages.memcg_data,
@@ -99,12 +136,12 @@ pub fn add(table: &mut RunTable, stats: &mut HookStats, hook: Hook, pages: Pages
         // SAFETY: the helper has no preconditions.
         first_ns: unsafe { bpf_ktime_get_ns() },
         memcg_id: memcg::charged(pages.memcg_data),
-        device: key.device,
-        generation: key.generation,
+        device: file.device,
+        generation: file.generation,
     };
     let host = scalar(&mut table.scratch, host);
     if host != 0 {
-        files::name_once(&key, host, hook, stats);
+        files::name_once(&file, host, hook, stats);
     }
     if pages.tgid == tasks::current_tgid() {
         tasks::name_current_once(pages.tgid, stats);

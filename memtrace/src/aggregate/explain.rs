@@ -7,7 +7,8 @@ use crate::{
     input::{Facts, FileEvent, FileId, OwnedBy, Sample},
     model::{
         Evidence, Explanation, Ledger, OomKill, Peak, Phase, PhaseName, RunTable, TaskRef, Trust,
-        TrustInputs, Verdict, Views, WorkingSet, foreign_use, page_cache_traffic, warnings,
+        TrustInputs, Verdict, Views, Warning, WorkingSet, foreign_use, page_cache_traffic,
+        warnings,
     },
 };
 
@@ -80,6 +81,9 @@ impl Aggregator {
         }
         explanation.trust.warnings =
             warnings(&explanation, &window.before, after, &runs, &self.names);
+        if self.target_gone {
+            explanation.trust.warnings.push(Warning::TargetGone);
+        }
         explanation.verdict = Verdict::of(&explanation);
         Ok(explanation)
     }

@@ -34,6 +34,7 @@ pub struct Aggregator {
     /// Pages of every run that arrived, inside the window or not.
     pages_seen: u64,
     delivery_delay: Durations,
+    target_gone: bool,
 }
 
 impl Aggregator {
@@ -77,6 +78,7 @@ impl Aggregator {
                 Window::apply(&mut self.window, sample);
             }
             Input::Hooks(hooks) => self.hooks.clone_from(hooks),
+            Input::TargetGone => self.target_gone = true,
             Input::CommandStarted { pid, argv } => {
                 self.run = Some(RunOutcome {
                     pid: *pid,

@@ -41,6 +41,8 @@ pub enum Input {
     Sample(Box<Sample>),
     /// What the hooks did in all, read after the last of them was detached.
     Hooks(Vec<HookCounters>),
+    /// The target was removed before the window ended: `After` is its last sample.
+    TargetGone,
     /// The command under `--` started.
     CommandStarted {
         /// Its process id.

@@ -67,6 +67,8 @@ pub enum Warning {
     },
     /// What the source of the events has to say, e.g. that a recording is damaged.
     Source(String),
+    /// The target was removed before the window ended.
+    TargetGone,
 }
 
 impl Warning {
@@ -84,6 +86,7 @@ impl Warning {
             Self::PeakMissed { .. } => "peak_missed",
             Self::FilesUnnamed { .. } => "files_unnamed",
             Self::Source(_) => "source",
+            Self::TargetGone => "target_gone",
         }
     }
 }
@@ -151,6 +154,10 @@ impl fmt::Display for Warning {
                 write!(f, "{files} files are known by inode number only")
             }
             Self::Source(message) => f.write_str(message),
+            Self::TargetGone => f.write_str(
+                "the cgroup was removed meanwhile: the end of the window is its last sample, up to \
+                 a second before that",
+            ),
         }
     }
 }

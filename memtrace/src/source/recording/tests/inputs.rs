@@ -70,6 +70,7 @@ pub(super) fn every_input() -> Vec<Input> {
         Input::LeftBehind {
             tasks: vec![(1, "a".into()), (2, "b".into())],
         },
+        Input::TargetGone,
         Input::Hooks(vec![HookCounters {
             hook: "tp_btf/mm_lru_activate".into(),
             pages_produced: 7,
@@ -97,9 +98,10 @@ pub(super) fn kind(input: &Input) -> usize {
         Input::CommandEnded { .. } => 9,
         Input::LeftBehind { .. } => 10,
         Input::Hooks(_) => 11,
+        Input::TargetGone => 12,
     }
 }
-pub(super) const KINDS: usize = 12;
+pub(super) const KINDS: usize = 13;
 
 fn facts() -> Input {
     Input::Facts(Box::new(Facts {
