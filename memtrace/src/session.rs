@@ -11,9 +11,9 @@ use crate::{
     aggregate::{Aggregator, Incomplete},
     cgroup::{Cgroup, CgroupError, CgroupReader, Hierarchy, members, processes_in},
     files::{FileLocator, FilesError},
-    input::{CgroupSample, Facts, Input, Instant, Sample, Scope, TaskUsage, Timestamp},
+    input::{CgroupSample, Facts, Input, Instant, Sample, Scope, StatError, TaskUsage, Timestamp},
     kernel::{attach::LoadOptions, facts::KernelFacts},
-    model::Explanation,
+    model::{Explanation, fit_together},
     source::{
         live::{Live, LiveError, monotonic_ns, unix_ns},
         recording::{RecordError, Recorder},
@@ -30,6 +30,9 @@ const PEAK_EVERY: Duration = Duration::from_millis(4);
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 /// Rounds to get all runs out before a sample.
 const SETTLE_ROUNDS: u32 = 20;
+/// Times a torn reading is tried again, and the pause before each.
+const TORN_TRIES: u32 = 10;
+const TORN_PAUSE: Duration = Duration::from_millis(3);
 /// Growth that is worth a peak sample while it goes on; once it pauses, any growth is.
 const PEAK_STEP_BYTES: u64 = 256 * 1024;
 
@@ -77,6 +80,8 @@ pub struct Session {
     cgroup: Cgroup,
     reader: CgroupReader,
     page_bytes: u64,
+    stat_error: StatError,
+    before: Option<CgroupSample>,
     command: bool,
     aggregator: Aggregator,
     recorder: Option<Recorder>,
@@ -130,6 +135,8 @@ impl Session {
             cgroup,
             reader,
             page_bytes: kernel.page_size_bytes,
+            stat_error: kernel.stat_error,
+            before: None,
             command,
             aggregator: Aggregator::new(),
             recorder,
@@ -285,8 +292,31 @@ impl Session {
         Ok(())
     }
 
-    /// Brings every event up to now in, then reads cgroup and tasks.
+    /// Brings every event up to now in, then reads cgroup and tasks; again, if the reading is torn.
     fn sample(&mut self, instant: Instant) -> Result<Sample, SessionError> {
+        let mut sample = self.read(instant)?;
+        for _ in 0..TORN_TRIES {
+            if self.is_of_one_instant(&sample.cgroup) {
+                break;
+            }
+            // A process is being torn down; it takes a few milliseconds.
+            std::thread::sleep(TORN_PAUSE);
+            sample = self.read(instant)?;
+        }
+        if instant == Instant::Before {
+            self.before = Some(sample.cgroup);
+        }
+        Ok(sample)
+    }
+
+    /// Whether a reading fits the one at the start; what cannot be known is taken to fit.
+    fn is_of_one_instant(&self, cgroup: &CgroupSample) -> bool {
+        self.before
+            .and_then(|before| fit_together(&before, cgroup, self.stat_error, self.page_bytes))
+            .unwrap_or(true)
+    }
+
+    fn read(&mut self, instant: Instant) -> Result<Sample, SessionError> {
         self.settle()?;
         let time = Timestamp {
             unix_ns: unix_ns(),

@@ -117,11 +117,8 @@ pub fn attach(
     // aya-log's levels: 0 lets nothing pass, and the verifier prunes the calls.
     let log_level: u8 = if options.verbose { 5 } else { 0 };
     let mut ebpf = EbpfLoader::new()
-        .verifier_log_level(if options.verbose {
-            VerifierLogLevel::default()
-        } else {
-            VerifierLogLevel::DISABLE
-        })
+        // The log is only fetched when a program is refused.
+        .verifier_log_level(VerifierLogLevel::DEBUG)
         .override_global("LAYOUT", &layout, true)
         .override_global("AYA_LOG_LEVEL", &log_level, false)
         .map_max_entries(map::EVENTS, options.ring_bytes)

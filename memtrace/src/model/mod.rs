@@ -28,7 +28,7 @@ pub use self::{
     explanation::{
         Explanation, OomKill, Peak, Phase, PhaseName, Reclaim, ReclaimGroup, RunOutcome, WorkingSet,
     },
-    ledger::Ledger,
+    ledger::{Ledger, fit_together},
     names::{CgroupRef, FileRef, TaskRef},
     runs::{RunKey, RunSum, RunTable},
     trust::{HookTrust, Quantiles, Trust},

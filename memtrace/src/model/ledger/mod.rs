@@ -6,7 +6,7 @@ use super::{
     Cause, Component, ComponentName, ErrorBound, Names, Reclaimable, RunTable, WorkingSet, causes,
     processes,
 };
-use crate::input::{CgroupSample, Facts, LruKind, Sample};
+use crate::input::{CgroupSample, Facts, LruKind, Sample, StatError};
 
 /// Why a working set changed, closed to the byte:
 /// `working_set.delta = sum of components' deltas + unexplained`, and for each component
@@ -81,6 +81,27 @@ impl Ledger {
 }
 
 /// The components known at both ends, with nothing attributed yet.
+/// Whether two readings fit together: what the components leave of the change of the working set is
+/// within its bound. `None` if that cannot be known.
+///
+/// They do not fit if one was taken while a process was torn down: its pages leave `anon` when they
+/// are unmapped, but stay charged until their batch is freed, up to 10,000 pages later
+/// (mm/mmu_gather.c, `MAX_GATHER_BATCH_COUNT`). Such a reading is of no one instant.
+pub fn fit_together(
+    before: &CgroupSample,
+    after: &CgroupSample,
+    error: StatError,
+    page_size_bytes: u64,
+) -> Option<bool> {
+    let delta = WorkingSet::between(before, after).delta_bytes()?;
+    let parts: i64 = components(before, after)
+        .iter()
+        .map(Component::delta_bytes)
+        .sum();
+    let bound = ErrorBound::between(before, after, error, page_size_bytes)?;
+    Some((delta - parts).unsigned_abs() <= bound.total_bytes())
+}
+
 pub(crate) fn components(before: &CgroupSample, after: &CgroupSample) -> Vec<Component> {
     let ends = levels(after);
     levels(before)
