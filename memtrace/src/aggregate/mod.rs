@@ -1,6 +1,6 @@
 //! The one owner of state: takes [`Input`]s in the order they were learned and explains them.
 //!
-//! No I/O and no clock: a live source and a recording of it lead to the same [`Explanation`].
+//! No I/O and no clock: a live source and a recording of it lead to the same `Explanation`.
 //! A run belongs to the window if it arrives between the `Before` and the `After` sample; the
 //! source flushes and drains the hooks before it takes a sample, so that this is also the order in
 //! which things happened.

@@ -1,9 +1,9 @@
 //! Questions to a kernel's BTF: where a member is, what an enumerator is worth, what a tracepoint
 //! passes.
 //!
-//! Every answer survives a damaged blob: chains and nesting are followed to [`MAX_DEPTH`] at most,
+//! Every answer survives a damaged blob: chains and nesting are followed to `MAX_DEPTH` at most,
 //! as the kernel itself does (kernel/bpf/btf.c, `MAX_RESOLVE_DEPTH`), and one search looks at
-//! [`MAX_MEMBERS`] at most.
+//! `MAX_MEMBERS` at most.
 
 use super::{Btf, Kind, Type};
 

@@ -41,7 +41,7 @@ pub(crate) fn reread(path: &Path, times: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Asks the kernel to drop the clean pages of a file. They need not be dirty: [`write`] syncs.
+/// Asks the kernel to drop the clean pages of a file. They need not be dirty: [`write()`] syncs.
 pub(crate) fn fadvise(path: &Path) -> anyhow::Result<()> {
     let file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
     rustix::fs::fadvise(&file, 0, None, Advice::DontNeed)
