@@ -36,11 +36,7 @@ pub fn mark_victim(ctx: BtfTracePointContext) -> i32 {
             let css = load_pointer(css_set, layout!(css_set_memory));
             let cgroup = load_pointer(css, layout!(css_cgroup));
             record.victim_memcg_id = load(load_pointer(cgroup, layout!(cgroup_kn)), layout!(kn_id));
-            let words = record.victim_comm.as_mut_ptr().cast::<u64>();
-            words.write_unaligned(load(task, layout!(task_comm)));
-            words
-                .add(1)
-                .write_unaligned(load(task, layout!(task_comm) + 8));
+            record.victim_comm = tasks::name_of(task);
         }
     } else {
         record.victim_tgid = ctx.arg(0);

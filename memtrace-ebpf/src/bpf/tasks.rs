@@ -5,7 +5,10 @@ use core::ffi::c_void;
 use aya_ebpf::{
     helpers::{
         bpf_get_current_pid_tgid, bpf_get_current_task,
-        generated::{bpf_get_current_task_btf, bpf_probe_read_kernel_str, bpf_seq_write},
+        generated::{
+            bpf_get_current_task_btf, bpf_probe_read_kernel, bpf_probe_read_kernel_str,
+            bpf_seq_write,
+        },
     },
     macros::{btf_tracepoint, map},
     maps::LruHashMap,
@@ -170,6 +173,24 @@ pub extern "C" fn task_samples(ctx: *mut c_void) -> i32 {
     0
 }
 
+/// Name of a task by its BTF pointer; empty if it cannot be read. Not by plain loads: kernels up to
+/// 6.1 allow those one byte of the array at a time (kernel/bpf/btf.c, `btf_struct_walk`).
+#[inline(always)]
+pub fn name_of(task: *const u8) -> [u8; COMM_BYTES] {
+    let mut comm = [0; COMM_BYTES];
+    if enabled!(probe_read) {
+        // SAFETY: the destination has the stated size; the helper checks the source.
+        unsafe {
+            bpf_probe_read_kernel(
+                (&raw mut comm).cast(),
+                COMM_BYTES as u32,
+                task.add(layout!(task_comm) as usize).cast(),
+            );
+        }
+    }
+    comm
+}
+
 /// # Safety
 /// `task` must be a BTF pointer to a `task_struct`.
 #[inline(always)]
@@ -201,12 +222,6 @@ unsafe fn sample(task: *const u8) -> Option<TaskSample> {
         let css = load_pointer(css_set, layout!(css_set_memory));
         let cgroup = load_pointer(css, layout!(css_cgroup));
         let node = load_pointer(cgroup, layout!(cgroup_kn));
-        let mut comm = [0u8; COMM_BYTES];
-        let words = comm.as_mut_ptr().cast::<u64>();
-        words.write_unaligned(load(leader, layout!(task_comm)));
-        words
-            .add(1)
-            .write_unaligned(load(leader, layout!(task_comm) + 8));
         Some(TaskSample {
             tgid,
             ppid: load(
@@ -226,7 +241,7 @@ unsafe fn sample(task: *const u8) -> Option<TaskSample> {
             rss_shmem_pages: load(mm, layout!(mm_rss_shmem)),
             swap_pages: load(mm, layout!(mm_rss_swap)),
             pagetable_bytes: load(mm, layout!(mm_pgtables_bytes)),
-            comm,
+            comm: name_of(leader),
         })
     }
 }

@@ -298,6 +298,8 @@ mod tests {
             sample,
             CgroupSample {
                 stat: sample.stat,
+                // Free swap is the node's, and not from a file.
+                swap_available_bytes: sample.swap_available_bytes,
                 ..CgroupSample::default()
             }
         );
