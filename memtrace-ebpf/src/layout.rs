@@ -136,6 +136,9 @@ layout! {
     mm_rss_shmem,
     /// `mm_struct.pgtables_bytes`, s64.
     mm_pgtables_bytes,
+    /// Switch, 1 where the rss counters are percpu_counters (from 6.2), 0 where they are atomics, in
+    /// an array of a typedef that verifiers of that time do not let a plain load into.
+    rss_percpu,
     /// Switch, 1 where `bpf_probe_read_kernel` is allowed (not under lockdown=confidentiality).
     probe_read,
     /// Switch, 1 where the helper `bpf_get_current_task_btf` exists (from 5.11).

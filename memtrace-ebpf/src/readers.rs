@@ -3,9 +3,13 @@
 
 use crate::shared;
 
-/// Exact entries a CPU keeps. The batch that delays an activation holds at most 31 folios
-/// (`PAGEVEC_SIZE`), so 256 leaves room for reads that activate nothing.
+/// Exact entries a CPU keeps, in sets of two. The batch that delays an activation holds at most 31
+/// folios (`PAGEVEC_SIZE`), so 256 leaves room for reads that activate nothing. Two a set, of which
+/// the older is replaced: a fast reader's run of pages fills each set once, and a slow reader's page
+/// that still waits in the batch is not lost.
 pub const READER_SLOTS: usize = 256;
+/// Sets of two.
+pub const READER_SETS: usize = READER_SLOTS / 2;
 /// Most entries one read writes: a call of `filemap_get_pages` returns at most 31 folios.
 pub const READER_RANGE: u64 = 64;
 /// Files of which a CPU remembers the last reader.
@@ -36,7 +40,9 @@ pub struct Reader {
     /// Page index in the file.
     pub index: u64,
     /// The process.
-    pub tgid: u64,
+    pub tgid: u32,
+    /// Low bits of [`ReaderTable::clock`] when it was written: tells which of a set is older.
+    pub written: u32,
 }
 shared!(Reader, 24);
 
@@ -59,9 +65,11 @@ pub struct ReaderTable {
     pub scratch: u64,
     /// The process this hook saw last here: its name was sent already.
     pub named_tgid: u64,
-    /// By page.
+    /// Counts the reads noted.
+    pub clock: u64,
+    /// By page, the two of a set side by side.
     pub exact: [Reader; READER_SLOTS],
     /// By file.
     pub last: [LastReader; LAST_READER_SLOTS],
 }
-shared!(ReaderTable, 16 + 24 * READER_SLOTS + 16 * LAST_READER_SLOTS);
+shared!(ReaderTable, 24 + 24 * READER_SLOTS + 16 * LAST_READER_SLOTS);

@@ -107,6 +107,10 @@ impl Extract<'_> {
                 self.member(path);
             }
             Source::Enumerator(name) => self.enumerator(name),
+            Source::EitherMember { path, else_path } => {
+                self.member(path);
+                self.member(else_path);
+            }
             Source::HasEnumerator { name, among } => {
                 self.enumerator(name);
                 self.enumerator(among);

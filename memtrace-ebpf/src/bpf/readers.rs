@@ -4,8 +4,7 @@ use aya_ebpf::{macros::map, maps::PerCpuArray};
 use memtrace_ebpf::{
     hook::HookStats,
     readers::{
-        LAST_READER_SLOTS, LastReader, READER_RANGE, READER_SLOTS, Reader, ReaderTable,
-        reader_table,
+        LAST_READER_SLOTS, LastReader, READER_RANGE, READER_SETS, Reader, ReaderTable, reader_table,
     },
 };
 
@@ -30,6 +29,18 @@ fn spread(mapping: u64) -> u64 {
     mapping.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56
 }
 
+/// The set of a page. A sum, not an exclusive or: LLVM would take the remainder of each operand
+/// first, and verifiers up to 6.1 lose the bounds of an exclusive or.
+#[inline(always)]
+fn set(index: u64, hash: u64) -> usize {
+    (index.wrapping_add(hash) as usize) % READER_SETS
+}
+
+#[inline(always)]
+fn is_of(reader: &Reader, mapping: u64, index: u64) -> bool {
+    reader.mapping == mapping && reader.index == index
+}
+
 /// The current task touched pages `first..=last` of a file.
 #[inline(always)]
 pub fn note(
@@ -51,27 +62,42 @@ pub fn note(
         mapping,
         tgid: u64::from(tgid),
     };
+    table.clock += 1;
+    let written = table.clock as u32;
     let mut index = first;
-    let mut written = 0;
-    while written < READER_RANGE {
-        table.exact[((index ^ hash) as usize) % READER_SLOTS] = Reader {
+    let mut count = 0;
+    while count < READER_RANGE {
+        let set = set(index, hash);
+        let (one, other) = (&table.exact[2 * set], &table.exact[2 * set + 1]);
+        let takes_one = is_of(one, mapping, index)
+            || !is_of(other, mapping, index)
+                && one.written.wrapping_sub(written) <= other.written.wrapping_sub(written);
+        table.exact[2 * set + usize::from(!takes_one)] = Reader {
             mapping,
             index,
-            tgid: u64::from(tgid),
+            tgid,
+            written,
         };
         if index >= last {
             break;
         }
         index += 1;
-        written += 1;
+        count += 1;
     }
 }
 
 /// The process that touched this very page last on this CPU, by the table given.
 #[inline(always)]
 pub fn exact(table: &ReaderTable, mapping: u64, index: u64) -> Option<u32> {
-    let reader = &table.exact[((index ^ spread(mapping)) as usize) % READER_SLOTS];
-    (reader.mapping == mapping && reader.index == index).then_some(reader.tgid as u32)
+    let set = set(index, spread(mapping));
+    let (one, other) = (&table.exact[2 * set], &table.exact[2 * set + 1]);
+    if is_of(one, mapping, index) {
+        Some(one.tgid)
+    } else if is_of(other, mapping, index) {
+        Some(other.tgid)
+    } else {
+        None
+    }
 }
 
 /// The process that touched this file last on this CPU, by the table given.

@@ -107,7 +107,7 @@ pub fn add(table: &mut RunTable, stats: &mut HookStats, hook: Hook, pages: Pages
     };
     // Two slots a key: with one, two files of the same hash would evict each other page by page.
     let first = (hash as usize) % RUN_SLOTS;
-    let second = first ^ 1;
+    let second = (first + 1) % RUN_SLOTS;
     if key.grow(&mut table.runs[first], pages.pages)
         || key.grow(&mut table.runs[second], pages.pages)
     {

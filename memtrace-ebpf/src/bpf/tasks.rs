@@ -191,6 +191,26 @@ pub fn name_of(task: *const u8) -> [u8; COMM_BYTES] {
     comm
 }
 
+/// One rss counter, as `oom_badness` reads it.
+///
+/// # Safety
+/// `mm` must be a BTF pointer to an `mm_struct`.
+#[inline(always)]
+unsafe fn rss(mm: *const u8, offset: u32) -> i64 {
+    if enabled!(rss_percpu) {
+        // SAFETY: as the caller promises.
+        return unsafe { load(mm, offset) };
+    }
+    let mut pages = 0i64;
+    if enabled!(probe_read) {
+        // SAFETY: the destination has the stated size; the helper checks the source.
+        unsafe {
+            bpf_probe_read_kernel((&raw mut pages).cast(), 8, mm.add(offset as usize).cast());
+        }
+    }
+    pages
+}
+
 /// # Safety
 /// `task` must be a BTF pointer to a `task_struct`.
 #[inline(always)]
@@ -236,10 +256,10 @@ unsafe fn sample(task: *const u8) -> Option<TaskSample> {
             memcg_id: load(node, layout!(kn_id)),
             start_boottime_ns: load(leader, layout!(task_start_boottime)),
             mm: load(task, layout!(task_mm)),
-            rss_file_pages: load(mm, layout!(mm_rss_file)),
-            rss_anon_pages: load(mm, layout!(mm_rss_anon)),
-            rss_shmem_pages: load(mm, layout!(mm_rss_shmem)),
-            swap_pages: load(mm, layout!(mm_rss_swap)),
+            rss_file_pages: rss(mm, layout!(mm_rss_file)),
+            rss_anon_pages: rss(mm, layout!(mm_rss_anon)),
+            rss_shmem_pages: rss(mm, layout!(mm_rss_shmem)),
+            swap_pages: rss(mm, layout!(mm_rss_swap)),
             pagetable_bytes: load(mm, layout!(mm_pgtables_bytes)),
             comm: name_of(leader),
         })

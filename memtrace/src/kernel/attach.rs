@@ -145,7 +145,12 @@ pub fn attach(
                         links.extend(link);
                         Ok(())
                     }
-                    Err(error) => Err(words(&error)),
+                    Err(error) => {
+                        if let ProgramError::LoadError { verifier_log, .. } = &error {
+                            log::debug!("{}: the verifier says:\n{verifier_log}", rung.program);
+                        }
+                        Err(words(&error))
+                    }
                 },
             };
             match result {

@@ -48,6 +48,13 @@ pub enum Source {
         /// A sibling that every kernel has.
         among: &'static str,
     },
+    /// 1 where `path` exists, 0 where only `else_path` does.
+    EitherMember {
+        /// The member looked for.
+        path: &'static str,
+        /// What other kernels have in its place.
+        else_path: &'static str,
+    },
     /// The number of the first argument of a type, the same in all of these tracepoints.
     Argument {
         /// The tracepoints, of which at least one must exist.
@@ -214,6 +221,13 @@ pub const TABLE: &[(&str, Source)] = &[
     ),
     ("probe_read", Source::Caller),
     (
+        "rss_percpu",
+        Source::EitherMember {
+            path: "mm_struct.rss_stat[MM_FILEPAGES].count",
+            else_path: "mm_struct.rss_stat.count[MM_FILEPAGES].counter",
+        },
+    ),
+    (
         "current_task_btf",
         Source::HasEnumerator {
             name: "BPF_FUNC_get_current_task_btf",
@@ -307,6 +321,10 @@ impl Source {
                 let value = u32::try_from(value).ok().filter(|value| *value != ABSENT);
                 value.ok_or_else(|| format!("`{name}` has a value that makes no sense"))
             }),
+            Self::EitherMember { path, else_path } => match btf.member(path) {
+                Ok(_) => Ok(1),
+                Err(_) => btf.member(else_path).map(|_| 0).map_err(reason),
+            },
             Self::HasEnumerator { name, among } => {
                 btf.enumerator(among)
                     .map_err(reason)

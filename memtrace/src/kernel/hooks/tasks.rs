@@ -60,6 +60,7 @@ pub(super) const SIGNALS: &[Signal] = &[
                 "cgroup_kn",
                 "kn_id",
                 "signal_oom_score_adj",
+                "rss_percpu",
                 "mm_rss_file",
                 "mm_rss_anon",
                 "mm_rss_swap",
