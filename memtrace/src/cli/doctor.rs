@@ -76,7 +76,7 @@ fn text(kernel: &KernelFacts, cgroup: &str, hooks: &[HookOutcome]) -> String {
         for (rung, reason) in &hook.refused {
             let _ = writeln!(out, "  {:<21}   {rung}: {reason}", "");
         }
-        if hook.attached.is_none() {
+        if !hook.refused.is_empty() {
             let _ = writeln!(out, "  {:<21}   so {}", "", hook.cost);
         }
     }
@@ -116,7 +116,7 @@ fn as_json(kernel: &KernelFacts, cgroup: &str, hooks: &[HookOutcome]) -> Value {
                 "rung": rung,
                 "reason": reason,
             })).collect::<Vec<_>>(),
-            "cost": if hook.attached.is_none() { Some(&hook.cost) } else { None },
+            "cost": if !hook.refused.is_empty() { Some(&hook.cost) } else { None },
             "optional": hook.optional,
         })).collect::<Vec<_>>(),
         "missing_members": kernel.resolved.missing.iter().map(|(field, reason)| json!({

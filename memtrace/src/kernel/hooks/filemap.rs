@@ -26,17 +26,6 @@ pub(super) const SIGNALS: &[Signal] = &[
         optional: false,
     },
     Signal {
-        name: "reader",
-        rungs: &[Rung {
-            attach: AttachPoint::TpBtf("mm_filemap_get_pages"),
-            program: "get_pages",
-            hook: Some(Hook::GetPages),
-            needs: &[],
-        }],
-        cost: "the task of an activation by read(2) is uncertain, unless the activating task is known",
-        optional: false,
-    },
-    Signal {
         name: "page fault",
         rungs: &[Rung {
             attach: AttachPoint::TpBtf("mm_filemap_fault"),

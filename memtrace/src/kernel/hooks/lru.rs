@@ -16,14 +16,23 @@ pub(super) const SIGNALS: &[Signal] = &[
     },
     Signal {
         name: "activating task",
-        rungs: &[Rung {
-            attach: AttachPoint::Fentry("workingset_activation"),
-            program: "workingset_activation",
-            hook: Some(Hook::WorkingsetActivation),
-            needs: FOLIO,
-        }],
-        cost: "the task of an activation comes from the table of recent readers instead",
-        optional: true,
+        rungs: &[
+            Rung {
+                attach: AttachPoint::Fentry("workingset_activation"),
+                program: "workingset_activation",
+                hook: Some(Hook::WorkingsetActivation),
+                needs: FOLIO,
+            },
+            // Its twin is in filemap.rs: it fills the table of recent readers.
+            Rung {
+                attach: AttachPoint::TpBtf("mm_filemap_get_pages"),
+                program: "get_pages",
+                hook: Some(Hook::GetPages),
+                needs: &[],
+            },
+        ],
+        cost: "the task of an activation is whoever read the page last on that CPU, or uncertain",
+        optional: false,
     },
     Signal {
         name: "insertion",
