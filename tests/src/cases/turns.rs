@@ -40,10 +40,13 @@ fn turns(host: &Host, names: &[&str], pages: &[u64]) -> anyhow::Result<Outcome> 
     if let Some(reason) = host.no_activations() {
         return Ok(Outcome::Skipped(reason));
     }
-    for _ in 1..TRIES {
+    for tried in 1..TRIES {
         match try_turns(host, names, pages)? {
             Tried::Judged(outcome) => return Ok(outcome),
-            Tried::Disturbed => {}
+            // Said aloud: a run that is set aside must not pass for one that never was.
+            Tried::Disturbed => {
+                println!("# try {tried} set aside: pages of the files were evicted")
+            }
         }
     }
     match try_turns(host, names, pages)? {
