@@ -59,12 +59,14 @@ pub enum AttachError {
 }
 
 /// How to load.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct LoadOptions {
     /// Size of the ring buffer; a power of two and at least a page.
     pub ring_bytes: u32,
     /// Let the programs log.
     pub verbose: bool,
+    /// Hooks to leave out, as `doctor` names them, e.g. `fentry/workingset_activation`.
+    pub without: Vec<String>,
 }
 
 impl Default for LoadOptions {
@@ -73,6 +75,7 @@ impl Default for LoadOptions {
         Self {
             ring_bytes: 1 << 20,
             verbose: false,
+            without: Vec::new(),
         }
     }
 }
@@ -85,6 +88,8 @@ pub struct Attached {
     hooks: Vec<Rung>,
     /// Dropped to detach: programs and their counters outlive it.
     links: Vec<Link>,
+    /// The flush program is loaded.
+    flushes: bool,
     stats: PerCpuArray<MapData, HookStats>,
     runs: PerCpuArray<MapData, RunTable>,
 }
@@ -99,12 +104,12 @@ enum Link {
 /// Loads the object with the layout of this kernel, and attaches what the plan allows.
 ///
 /// # Errors
-/// Only if nothing can work: no privilege, no object. A single hook that is refused becomes part of
-/// [`Attached::outcomes`].
+/// Only if nothing can be loaded: no privilege, no object. A hook that is refused, and be it every
+/// one (as with CAP_BPF alone), becomes part of [`Attached::outcomes`].
 pub fn attach(
     facts: &KernelFacts,
     plan: Vec<Planned>,
-    options: LoadOptions,
+    options: &LoadOptions,
 ) -> Result<Attached, AttachError> {
     // Kernels before 5.11 count maps against RLIMIT_MEMLOCK; failing to raise it shows up as EPERM
     // from the load below, so the result does not matter here.
@@ -170,18 +175,14 @@ pub fn attach(
             optional: planned.signal.optional,
         });
     }
-    if !outcomes.iter().any(|outcome| outcome.attached.is_some())
-        && outcomes
-            .iter()
-            .flat_map(|outcome| &outcome.refused)
-            .all(|(_, reason)| reason.contains("EPERM"))
-    {
-        return Err(AttachError::NotPermitted);
+    // Without a hook there is nothing to flush, and what refused the hooks would refuse this too.
+    let flushes = !links.is_empty();
+    if flushes {
+        load_flush(&mut ebpf).map_err(|error| AttachError::Program {
+            name: "flush",
+            error,
+        })?;
     }
-    load_flush(&mut ebpf).map_err(|error| AttachError::Program {
-        name: "flush",
-        error,
-    })?;
     let stats = take_map(&mut ebpf, map::STATS)?;
     let runs = take_map(&mut ebpf, map::RUNS)?;
     Ok(Attached {
@@ -189,6 +190,7 @@ pub fn attach(
         outcomes,
         hooks,
         links,
+        flushes,
         stats,
         runs,
     })
@@ -307,9 +309,10 @@ impl Attached {
         self.links.clear();
     }
 
+    /// The flush program; `None` if no hook is attached that makes runs.
     pub(super) fn flush_program(&self) -> Option<&RawTracePoint> {
         match self.ebpf.program("flush")? {
-            Program::RawTracePoint(program) => Some(program),
+            Program::RawTracePoint(program) if self.flushes => Some(program),
             _ => None,
         }
     }

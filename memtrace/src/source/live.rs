@@ -56,8 +56,8 @@ impl Live {
     ///
     /// # Errors
     /// If nothing at all can be attached.
-    pub fn start(facts: &KernelFacts, options: LoadOptions) -> Result<Self, LiveError> {
-        let mut attached = attach::attach(facts, plan::plan(facts), options)?;
+    pub fn start(facts: &KernelFacts, options: &LoadOptions) -> Result<Self, LiveError> {
+        let mut attached = attach::attach(facts, plan::plan(facts, &options.without), options)?;
         let ring = attached.take_ring()?;
         let logger = if options.verbose {
             match attached.logger() {
