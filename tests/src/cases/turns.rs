@@ -6,7 +6,7 @@ use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 
 use super::room::{CaseFile, Room, ensure_share, truth};
-use crate::{host::Host, session::Explained, suite::Outcome};
+use crate::{host::Host, process::Running, session::Explained, suite::Outcome};
 
 /// Share of the pages that must be credited right.
 const RIGHT: f64 = 0.98;
@@ -32,6 +32,20 @@ pub(super) fn own_files(host: &Host) -> anyhow::Result<Outcome> {
 /// (h) Two readers on one file in turns of 30 pages and 1 page.
 pub(super) fn one_file(host: &Host) -> anyhow::Result<Outcome> {
     turns(host, &["shared"], &[30, 1])
+}
+
+/// (h) again, while on every CPU another task reads a cached file of its own as fast as it can.
+pub(super) fn beside_streamers(host: &Host) -> anyhow::Result<Outcome> {
+    if let Some(reason) = host.no_activations() {
+        return Ok(Outcome::Skipped(reason));
+    }
+    let room = Room::new(host)?;
+    let file = room.write_and_read("streamed", host.file_bytes(32 << 20)?)?;
+    // Ended when they are dropped.
+    let _streamers = (0..host.cpus)
+        .map(|_| Running::start(&mut room.hog_command(&["reread", file.text()?, "1000000"])))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    one_file(host)
 }
 
 fn turns(host: &Host, names: &[&str], pages: &[u64]) -> anyhow::Result<Outcome> {
