@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use memtrace_tests::skip;
 use rustix::process::{Pid, Signal, getpid, kill_process};
 use tokio::time::Instant;
 
@@ -260,7 +261,7 @@ fn ctrl_c_in_a_terminal_is_not_passed_on() {
     command.args(["-qec", &inner, "/dev/null"]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let Ok(mut terminal) = command.spawn() else {
-        eprintln!("skipped ctrl-c: script(1) is not installed");
+        skip("ctrl-c", "script(1) is not installed");
         return;
     };
     let mut output = BufReader::new(terminal.stdout.take().unwrap());
