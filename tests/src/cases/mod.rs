@@ -33,6 +33,7 @@ cases! {
     generations_know_no_activation: second_read::generations,
     turns_on_own_files: turns::own_files,
     turns_on_one_file: turns::one_file,
+    turns_beside_streamers: turns::beside_streamers,
     one_task_alternates_two_files: turns::two_files,
     anon_held: anon::held,
     anon_freed_before_the_end: anon::freed,
