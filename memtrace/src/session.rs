@@ -118,6 +118,7 @@ impl Session {
             page_size_bytes: kernel.page_size_bytes,
             cpus: kernel.cpus,
             lru: kernel.lru,
+            locked_down: kernel.locked_down,
             cgroup_version: hierarchy.version(),
             stat_error: kernel.stat_error,
             hooks: live.outcomes().to_vec(),

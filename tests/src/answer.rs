@@ -171,7 +171,10 @@ impl Answer {
 
     /// It warns by this id.
     pub fn warns(&self, id: &str) -> bool {
-        self.trust.warnings.iter().any(|warning| warning["id"] == id)
+        self.trust
+            .warnings
+            .iter()
+            .any(|warning| warning["id"] == id)
     }
 
     /// Change of all that is the kernel's own memory, in bytes.

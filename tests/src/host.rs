@@ -54,9 +54,15 @@ impl Host {
         })
     }
 
-    /// Largest file, in bytes and at most `wish`, that leaves room on the scratch file system for
-    /// another of its size.
+    /// How much of a load fits the time: the whole of it, but an eighth where the CPU is emulated.
+    pub fn scaled(&self, load: u64) -> u64 {
+        if self.is_emulated() { load / 8 } else { load }
+    }
+
+    /// Largest file, in bytes and at most `wish` (half of it where the CPU is emulated), that leaves
+    /// room on the scratch file system for another of its size.
     pub fn file_bytes(&self, wish: u64) -> anyhow::Result<u64> {
+        let wish = if self.is_emulated() { wish / 2 } else { wish };
         let space = rustix::fs::statvfs(&self.scratch)
             .with_context(|| format!("statvfs {}", self.scratch.display()))?;
         let free = space.f_bavail * space.f_frsize;

@@ -18,6 +18,8 @@ const COMPOUND_HEAD: u64 = 1 << 15;
 const COMPOUND_TAIL: u64 = 1 << 16;
 /// Bits of `/proc/PID/pagemap` (fs/proc/task_mmu.c).
 const PRESENT: u64 = 1 << 63;
+/// A page that was touched may be unmapped again at once, to be migrated.
+const TRIES: u32 = 10;
 const FRAME: u64 = (1 << 55) - 1;
 
 /// The pages of one file.
@@ -42,8 +44,14 @@ pub fn file_pages(path: &Path, page_bytes: u64) -> anyhow::Result<FilePages> {
     let kpageflags = File::open("/proc/kpageflags").context("opening /proc/kpageflags")?;
     let mut flags = Vec::new();
     for page in 0..bytes.div_ceil(page_bytes) {
-        let address = mapping.touch((page * page_bytes) as usize);
-        let entry = word(&pagemap, address as u64 / page_bytes).context("reading pagemap")?;
+        let mut entry = 0;
+        for _ in 0..TRIES {
+            let address = mapping.touch((page * page_bytes) as usize);
+            entry = word(&pagemap, address as u64 / page_bytes).context("reading pagemap")?;
+            if entry & PRESENT != 0 {
+                break;
+            }
+        }
         ensure!(
             entry & PRESENT != 0,
             "page {page} of {} is not mapped",

@@ -128,10 +128,9 @@ fn report(case: &Case, outcome: anyhow::Result<Outcome>, took: Duration) -> (Str
     let name = case.name;
     let took = took.as_secs_f64();
     match outcome {
-        Ok(Outcome::Passed(figures)) => (
-            format!("ok {name} ({took:.1} s: {figures})"),
-            Ended::Passed,
-        ),
+        Ok(Outcome::Passed(figures)) => {
+            (format!("ok {name} ({took:.1} s: {figures})"), Ended::Passed)
+        }
         Ok(Outcome::Skipped(reason)) => (format!("skipped {name}: {reason}"), Ended::Skipped),
         Err(error) => {
             // One line a case: whoever reads the console of a virtual machine reads lines.

@@ -22,7 +22,9 @@ pub fn in_object(bytes: &[u8]) -> Result<Vec<String>> {
             let RelocationTarget::Symbol(index) = relocation.target() else {
                 continue;
             };
-            let symbol = elf.symbol_by_index(index).context("a relocation's symbol")?;
+            let symbol = elf
+                .symbol_by_index(index)
+                .context("a relocation's symbol")?;
             // A call within one section would be relative to the section.
             if matches!(symbol.kind(), SymbolKind::Text | SymbolKind::Section)
                 && is_code(&elf, &symbol)

@@ -72,6 +72,10 @@ pub struct Facts {
     pub stat_error: StatError,
     /// Every signal, attached or not.
     pub hooks: Vec<HookOutcome>,
+    /// The kernel forbids reading its memory by address (`lockdown=confidentiality`): owners and
+    /// names of pages are unknown.
+    #[serde(default)]
+    pub locked_down: bool,
     /// What was asked.
     pub scope: Scope,
     /// `CLOCK_REALTIME` minus `CLOCK_MONOTONIC` at the start, to date events.

@@ -250,6 +250,13 @@ fn is_permission(error: &(dyn std::error::Error + 'static)) -> bool {
     })
 }
 
+/// Programs that look at the kernel need one of these (kernel/bpf/syscall.c, `bpf_prog_load`).
+fn lacks_perfmon() -> bool {
+    use rustix::thread::CapabilitySet as Set;
+    rustix::thread::capabilities(None)
+        .is_ok_and(|own| !own.effective.intersects(Set::PERFMON | Set::SYS_ADMIN))
+}
+
 /// A refusal in one line: the error number first, then what the verifier said last.
 fn words(error: &ProgramError) -> String {
     match error {
@@ -262,6 +269,9 @@ fn words(error: &ProgramError) -> String {
                 .lines()
                 .rfind(|line| !line.is_empty() && !line.starts_with("processed "));
             match (io_error.raw_os_error(), last) {
+                (Some(1), None) if lacks_perfmon() => {
+                    "EPERM: needs CAP_PERFMON (or CAP_SYS_ADMIN)".to_owned()
+                }
                 (Some(1), None) => "EPERM: this kernel's policy refuses such programs".to_owned(),
                 (_, Some(last)) => format!("{io_error}: {last}"),
                 (_, None) => io_error.to_string(),

@@ -39,6 +39,8 @@ pub struct KernelFacts {
     pub cpus: u64,
     /// Which LRU is on now.
     pub lru: LruKind,
+    /// `bpf_probe_read_kernel` is refused.
+    pub locked_down: bool,
     /// Members, enum values and switches the programs need.
     pub resolved: ResolvedLayout,
     /// Tracepoints (`btf_trace_*`) and functions of the hooks that this kernel has.
@@ -56,7 +58,13 @@ impl KernelFacts {
         let blob = fs::read(BTF_PATH).map_err(FactsError::NoBtf)?;
         let btf = Btf::parse(&blob)?;
         let mut resolved = ResolvedLayout::resolve(&btf);
-        resolved.layout.set("probe_read", u32::from(!locked_down()));
+        let locked_down = locked_down();
+        resolved.layout.set("probe_read", u32::from(!locked_down));
+        if locked_down {
+            // What needs a name, or counters that lie in an array, would read zeros.
+            let reason = "the lockdown forbids reading it (lockdown=confidentiality)";
+            resolved.missing.push(("task_comm", reason.to_owned()));
+        }
         let cpus = online_cpus();
         let uname = rustix::system::uname();
         Ok(Self {
@@ -64,6 +72,7 @@ impl KernelFacts {
             page_size_bytes: rustix::param::page_size() as u64,
             cpus,
             lru: lru_kind(),
+            locked_down,
             known_targets: known_targets(&btf),
             stat_error: stat_error(&btf, cpus),
             resolved,

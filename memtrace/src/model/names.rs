@@ -84,6 +84,10 @@ impl Names {
     }
 
     pub(crate) fn learn_task(&mut self, task: &TaskEvent) {
+        // A kernel that is locked down tells no names.
+        if task.comm.is_empty() {
+            return;
+        }
         self.tasks.insert(
             task.pid,
             TaskName {

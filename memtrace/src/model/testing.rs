@@ -30,6 +30,7 @@ pub(crate) fn facts() -> Facts {
         kernel_release: "6.18.1".to_owned(),
         page_size_bytes: 4096,
         cpus: 2,
+        locked_down: false,
         lru: LruKind::Classic,
         cgroup_version: CgroupVersion::V2,
         stat_error: StatError {

@@ -39,6 +39,8 @@ pub enum Warning {
     },
     /// MGLRU has no activation of single pages.
     MultiGenLru,
+    /// The kernel forbids reading its memory by address.
+    LockedDown,
     /// The processes could not be scanned at both ends.
     ProcessesUnknown,
     /// The kernel does not tell a component, or did not at both ends.
@@ -80,6 +82,7 @@ impl Warning {
             Self::HookMissing { .. } => "hook_missing",
             Self::HookDegraded { .. } => "hook_degraded",
             Self::MultiGenLru => "mglru",
+            Self::LockedDown => "locked_down",
             Self::ProcessesUnknown => "processes_unknown",
             Self::ComponentUnknown { .. } => "component_unknown",
             Self::BoundExceeded { .. } => "bound_exceeded",
@@ -121,6 +124,10 @@ impl fmt::Display for Warning {
             Self::MultiGenLru => f.write_str(
                 "this kernel keeps file pages in generations (MGLRU): active_file is the two \
                  youngest, and no single page's activation is claimed",
+            ),
+            Self::LockedDown => f.write_str(
+                "this kernel is locked down (confidentiality), so no program may look up whose page \
+                 it sees: page cache and tmpfs have no causes, only totals",
             ),
             Self::ProcessesUnknown => {
                 f.write_str("the processes could not be scanned at both ends: anon has no causes")
@@ -199,6 +206,9 @@ pub(crate) fn warnings(
     }
     if explanation.facts.lru == LruKind::MultiGen {
         warnings.push(Warning::MultiGenLru);
+    }
+    if explanation.facts.locked_down {
+        warnings.push(Warning::LockedDown);
     }
     if before.tasks.is_none() || after.tasks.is_none() {
         warnings.push(Warning::ProcessesUnknown);

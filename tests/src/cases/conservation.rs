@@ -15,7 +15,8 @@ pub(super) fn full_ring(host: &Host) -> anyhow::Result<Outcome> {
     let room = Room::new(host)?;
     let watch = Watch::start_with(host, &room.cgroup, room.folder(), &ONE_PAGE_RING)?;
     watch.running().signal(Signal::STOP)?;
-    let littered = room.hog(&["litter", text(room.folder())?, "3000"]);
+    let files = host.scaled(3000).max(600);
+    let littered = room.hog(&["litter", text(room.folder())?, &files.to_string()]);
     watch.running().signal(Signal::CONT)?;
     littered?;
     let explained = watch.finish_unchecked()?;
@@ -23,7 +24,7 @@ pub(super) fn full_ring(host: &Host) -> anyhow::Result<Outcome> {
     let trust = &explained.answer.trust;
     ensure!(
         trust.pages_lost > 0 && trust.events_lost > 0,
-        "3000 files went through a ring buffer of one page without a loss: {trust:?}"
+        "{files} files went through a ring buffer of one page without a loss: {trust:?}"
     );
     ensure!(
         trust
@@ -45,15 +46,17 @@ pub(super) fn full_ring(host: &Host) -> anyhow::Result<Outcome> {
 pub(super) fn default_ring(host: &Host) -> anyhow::Result<Outcome> {
     let room = Room::new(host)?;
     let watch = room.watch()?;
+    let files = host.scaled(1000);
     for _ in 0..4 {
-        room.hog(&["litter", text(room.folder())?, "1000"])?;
+        room.hog(&["litter", text(room.folder())?, &files.to_string()])?;
         // Runs age for 100 ms: some of each round are sent by age, some by collision.
         thread::sleep(Duration::from_millis(150));
     }
     let explained = watch.finish()?;
     ensure!(
-        explained.answer.trust.pages_produced >= 8000,
-        "4000 pages came and went, but {:?}",
+        explained.answer.trust.pages_produced >= 8 * files,
+        "{} pages came and went, but {:?}",
+        4 * files,
         explained.answer.trust
     );
     Ok(Outcome::Passed(explained.figures()))

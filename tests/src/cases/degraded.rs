@@ -1,12 +1,7 @@
 //! V4: hooks that are refused, privileges that are short, switches that disturb. Each run answers
 //! what it can and says what it lacks.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    os::unix::process::CommandExt as _,
-    process::Command,
-};
+use std::{collections::BTreeSet, fs, os::unix::process::CommandExt as _, process::Command};
 
 use anyhow::{Context as _, ensure};
 use rustix::thread::{
@@ -18,6 +13,7 @@ use serde_json::Value;
 use super::room::{Room, text};
 use crate::{
     answer::Answer,
+    cgroup::Version,
     host::Host,
     process,
     session::{Explained, explain_command_with},
@@ -63,6 +59,13 @@ fn doctor(host: &Host, options: &[&str]) -> anyhow::Result<Doctor> {
 
 /// Each hook that is in use is refused, one at a time.
 pub(super) fn each_hook_refused(host: &Host) -> anyhow::Result<Outcome> {
+    if host.is_emulated() && (host.multi_gen_lru || host.hierarchy.version == Version::V1) {
+        return Ok(Outcome::Skipped(
+            "a kernel has the same hooks in all its guests; the one with the classic LRU on cgroup \
+             v2 refuses each"
+                .to_owned(),
+        ));
+    }
     let room = Room::new(host)?;
     let hooks: BTreeSet<String> = (doctor(host, &[])?.hooks.into_iter())
         .filter_map(|signal| signal.attached)
@@ -94,7 +97,10 @@ fn is_off(answer: &Answer, hook: &str) -> anyhow::Result<String> {
             signal.signal,
             refused.reason
         );
-        let missing = answer.trust.hooks_missing.contains(&signal.signal.clone().into());
+        let missing = answer
+            .trust
+            .hooks_missing
+            .contains(&signal.signal.clone().into());
         let warned = |id: &str| {
             (answer.trust.warnings.iter()).any(|warning| {
                 let message = warning["message"].as_str().unwrap_or_default();

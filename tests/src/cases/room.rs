@@ -100,20 +100,26 @@ impl<'a> Room<'a> {
         Ok(file)
     }
 
-    /// `cat FILE` in the room's cgroup; its pid.
+    /// Reads a file once in the room's cgroup; the reader's pid.
     pub(super) fn cat(&self, file: &CaseFile) -> anyhow::Result<u32> {
         cat_in(&self.cgroup, file)
     }
 }
 
-/// `cat FILE > /dev/null` in a cgroup; its pid.
+/// `dd if=FILE of=/dev/null` in a cgroup; its pid. Not `cat`: busybox's calls sendfile(2), which
+/// marks a folio accessed once for each 64 KiB of it (mm/filemap.c, `filemap_splice_read`), so that
+/// one pass activates a large one.
 pub(super) fn cat_in(cgroup: &TestCgroup, file: &CaseFile) -> anyhow::Result<u32> {
-    let mut cat = process::command(Path::new("cat"), [&file.path]);
-    cat.stdout(Stdio::null());
+    let input = format!("if={}", file.text()?);
+    let mut cat = process::command(
+        Path::new("dd"),
+        [input.as_str(), "of=/dev/null", "bs=65536"],
+    );
+    cat.stderr(Stdio::null());
     process::join(&mut cat, cgroup)?;
-    let mut child = cat.spawn().context("starting cat")?;
-    let status = child.wait().context("waiting for cat")?;
-    ensure!(status.success(), "cat {}: {status}", file.path.display());
+    let mut child = cat.spawn().context("starting dd")?;
+    let status = child.wait().context("waiting for dd")?;
+    ensure!(status.success(), "dd {}: {status}", file.path.display());
     Ok(child.id())
 }
 

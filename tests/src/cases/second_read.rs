@@ -71,12 +71,7 @@ pub(super) fn large_folios(host: &Host) -> anyhow::Result<Outcome> {
     second_read(host, 1 << 20, true, &BEST)
 }
 
-fn second_read(
-    host: &Host,
-    chunk: u64,
-    large: bool,
-    options: &[&str],
-) -> anyhow::Result<Outcome> {
+fn second_read(host: &Host, chunk: u64, large: bool, options: &[&str]) -> anyhow::Result<Outcome> {
     if let Some(reason) = host.no_activations() {
         return Ok(Outcome::Skipped(reason));
     }

@@ -154,6 +154,7 @@ mod tests {
             series: "6.12",
             cgroup: Cgroup::V2,
             lru: Lru::Mglru,
+            locked_down: false,
         };
         let text = environment(config, &[("A".into(), "it's $x".into())]);
         assert_eq!(

@@ -49,17 +49,31 @@ pub struct Config {
     pub cgroup: Cgroup,
     /// How pages are aged.
     pub lru: Lru,
+    /// Booted with `lockdown=confidentiality`: only the cases about that run.
+    pub locked_down: bool,
 }
 
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}-{}", self.series, self.cgroup, self.lru)
+        let lockdown = if self.locked_down { "-lockdown" } else { "" };
+        write!(f, "{}-{}-{}{lockdown}", self.series, self.cgroup, self.lru)
+    }
+}
+
+impl Config {
+    /// Parameters of its own on the kernel's command line.
+    pub fn parameters(&self) -> &'static str {
+        if self.locked_down {
+            "lockdown=confidentiality"
+        } else {
+            ""
+        }
     }
 }
 
 /// The whole ladder. 5.10 has no MGLRU; Debian's kernels from 6.12 on have no v1
-/// memory controller.
-pub const LADDER: [Config; 11] = [
+/// memory controller. The oldest and the newest kernel are booted once more, locked down.
+pub const LADDER: [Config; 13] = [
     rung("5.10", Cgroup::V2, Lru::Classic),
     rung("5.10", Cgroup::V1, Lru::Classic),
     rung("6.1", Cgroup::V2, Lru::Classic),
@@ -71,6 +85,8 @@ pub const LADDER: [Config; 11] = [
     rung("6.18", Cgroup::V2, Lru::Mglru),
     rung("7.2", Cgroup::V2, Lru::Classic),
     rung("7.2", Cgroup::V2, Lru::Mglru),
+    locked_down("5.10"),
+    locked_down("7.2"),
 ];
 
 const fn rung(series: &'static str, cgroup: Cgroup, lru: Lru) -> Config {
@@ -78,5 +94,13 @@ const fn rung(series: &'static str, cgroup: Cgroup, lru: Lru) -> Config {
         series,
         cgroup,
         lru,
+        locked_down: false,
+    }
+}
+
+const fn locked_down(series: &'static str) -> Config {
+    Config {
+        locked_down: true,
+        ..rung(series, Cgroup::V2, Lru::Classic)
     }
 }

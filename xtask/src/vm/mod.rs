@@ -35,10 +35,11 @@ use crate::workspace;
 
 pub use suite::ConfigResult;
 
-/// Guests that run at a time unless told otherwise.
-const JOBS: usize = 1;
+/// Guests that run at a time unless told otherwise: a guest has two CPUs, but waits as often as it
+/// works.
+const JOBS: usize = 2;
 /// Limit for one guest unless told otherwise.
-const TIMEOUT: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(900);
 
 /// Arguments of `cargo xtask vm`.
 #[derive(clap::Args)]
@@ -196,6 +197,7 @@ fn run_command(args: &Args, series: &[&'static str], command: &str) -> Result<()
             series,
             cgroup: args.cgroup.unwrap_or(Cgroup::V2),
             lru: args.lru.unwrap_or(Lru::Classic),
+            locked_down: false,
         };
         let kernel = machines.kernel(series)?;
         eprintln!("vm: {config} ({})", kernel.version);

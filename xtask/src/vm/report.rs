@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use super::ladder::Config;
 use super::suite::ConfigResult;
 
 const INTRODUCTION: &str = "\
@@ -44,7 +45,7 @@ fn page(results: &[ConfigResult]) -> String {
             "| {} | {} | {} | {} | {} |",
             config.series,
             result.kernel,
-            config.lru,
+            lru(config),
             config.cgroup,
             cell(&suite)
         );
@@ -57,6 +58,15 @@ fn page(results: &[ConfigResult]) -> String {
         text.push_str(&refused);
     }
     text
+}
+
+/// How pages are aged, and what else is special about the guest.
+fn lru(config: Config) -> String {
+    if config.locked_down {
+        format!("{}, locked down", config.lru)
+    } else {
+        config.lru.to_string()
+    }
 }
 
 /// One row per signal, one column per configuration with an answer of its own.
@@ -149,7 +159,7 @@ mod tests {
 
     use super::*;
     use crate::vm::doctor::Rung;
-    use crate::vm::ladder::{Cgroup, Config, LADDER, Lru};
+    use crate::vm::ladder::{Cgroup, LADDER, Lru};
     use crate::vm::suite::Counts;
 
     fn result(config: Config, attached: Option<&str>, failure: Option<&str>) -> ConfigResult {
@@ -198,6 +208,7 @@ mod tests {
             series: "6.12",
             cgroup: Cgroup::V2,
             lru,
+            locked_down: false,
         };
         let page = page(&[
             result(config(Lru::Classic), Some("fentry"), None),

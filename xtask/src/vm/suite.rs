@@ -51,6 +51,9 @@ pub struct Wishes {
     pub jobs: usize,
 }
 
+/// Names the variable that selects cases in the guest.
+const FILTER: &str = "FILTER";
+
 /// `memtrace` and the live suite, built for the guest. `filter` selects cases by name.
 pub fn live(filter: Option<&str>) -> Result<Payload> {
     let names = ["memtrace", "memtrace-live", "memtrace-hog"];
@@ -67,7 +70,7 @@ pub fn live(filter: Option<&str>) -> Result<Payload> {
             ("MEMTRACE_HOG", "/bin/memtrace-hog"),
             ("TMPDIR", "/data"),
             ("RUST_BACKTRACE", "0"),
-            ("FILTER", filter.unwrap_or_default()),
+            (FILTER, filter.unwrap_or_default()),
         ]
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .to_vec(),
@@ -132,9 +135,10 @@ fn one(
     payload: &Payload,
     timeout: Duration,
 ) -> Result<ConfigResult> {
+    let payload = &for_config(payload, config);
     let run = Run {
         payload,
-        parameters: "",
+        parameters: config.parameters(),
         timeout,
         echo: false,
     };
@@ -152,6 +156,18 @@ fn one(
     };
     report(&result, &outcome);
     Ok(result)
+}
+
+/// A guest that is locked down runs the cases about that, whatever was asked for.
+fn for_config(payload: &Payload, config: Config) -> Payload {
+    let mut payload = payload.clone();
+    if config.locked_down {
+        let filter = (payload.env.iter_mut()).find(|(key, _)| key == FILTER);
+        if let Some((_, value)) = filter {
+            *value = "locked_down".to_owned();
+        }
+    }
+    payload
 }
 
 fn report(result: &ConfigResult, outcome: &Outcome) {

@@ -109,6 +109,7 @@ fn facts() -> Input {
         kernel_release: "6.18.0".into(),
         page_size_bytes: 4096,
         cpus: 2,
+        locked_down: false,
         lru: LruKind::Classic,
         cgroup_version: CgroupVersion::V1,
         stat_error: StatError {
