@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
 use crate::ebpf::{self, Checked};
-use crate::{process, setup, workspace};
+use crate::{process, setup, vm, workspace};
 use tally::Tally;
 
 /// Arguments of `cargo xtask test`.
@@ -43,12 +43,18 @@ pub fn run(args: &Args) -> ExitCode {
     }
     let filter = args.filter.as_deref();
     let mut suite = |name: &str, tally: Result<Tally>| {
-        total.add(tally.unwrap_or_else(|error| failure(format!("{name}: {error:#}"))));
+        let tally = tally.unwrap_or_else(|error| failure(format!("{name}: {error:#}")));
+        let chosen = !tally.is_empty();
+        total.add(tally);
+        chosen
     };
     suite("unit and integration tests", rust_tests(filter));
     suite("documentation tests", doc_tests(filter));
     suite("BPF object", bpf_object(filter));
-    suite("live suite", live_suite(filter));
+    // A filter that is meant for other tests selects no case of the suite, here or in a guest.
+    if suite("live suite", live_suite(filter)) {
+        suite("ladder", ladder(filter));
+    }
 
     println!("\n{total}");
     if total.is_success() {
@@ -134,6 +140,35 @@ fn live_suite(filter: Option<&str>) -> Result<Tally> {
     let mut tally = reader.finish();
     if !succeeded && tally.failed.is_empty() {
         tally.add(failure(process::line(&command)));
+    }
+    Ok(tally)
+}
+
+/// The same cases on other kernels, in QEMU.
+fn ladder(filter: Option<&str>) -> Result<Tally> {
+    let mut tally = Tally::default();
+    if let Err(why) = vm::available() {
+        println!("skipped ladder: {why}");
+        tally.skipped.push(format!("ladder: {why}"));
+        return Ok(tally);
+    }
+    for result in vm::run_in_tests(filter)? {
+        let config = result.config;
+        let named = |cases: Vec<String>| -> Vec<String> {
+            cases
+                .iter()
+                .map(|case| format!("{config}::{case}"))
+                .collect()
+        };
+        tally.passed += result.counts.map_or(0, |counts| counts.passed as usize);
+        tally.skipped.extend(named(result.skipped));
+        // A guest that panicked has no case to blame.
+        match result.failure {
+            Some(why) if result.failed.is_empty() => {
+                tally.failed.push(format!("{config}: {why}"));
+            }
+            _ => tally.failed.extend(named(result.failed)),
+        }
     }
     Ok(tally)
 }

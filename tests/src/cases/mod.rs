@@ -4,6 +4,7 @@ mod anon;
 mod cache;
 mod command;
 mod conservation;
+mod contention;
 mod damage;
 mod degraded;
 mod footprint;
@@ -44,6 +45,7 @@ cases! {
     active_pages_match_kpageflags: cache::oracle,
     default_ring_loses_nothing: conservation::default_ring,
     one_page_ring_conserves: conservation::full_ring,
+    skipped_hook_calls_are_told: contention::skipped_calls,
     damaged_recordings: damage::damaged_recordings,
     error_unknown_target: wrong_input::unknown_target,
     error_no_target: wrong_input::no_target,

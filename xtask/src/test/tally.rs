@@ -32,6 +32,11 @@ impl Tally {
         }
     }
 
+    /// Whether no test was chosen.
+    pub fn is_empty(&self) -> bool {
+        self.passed == 0 && self.failed.is_empty() && self.skipped.is_empty()
+    }
+
     /// Whether all is well: something ran, and nothing failed.
     pub fn is_success(&self) -> bool {
         self.failed.is_empty() && self.passed > 0

@@ -89,6 +89,18 @@ pub const LADDER: [Config; 13] = [
     locked_down("7.2"),
 ];
 
+/// What `cargo xtask test` runs of it, and so CI: the oldest kernel, the one that most servers
+/// run as it comes (MGLRU), the newest, and both that are locked down. The whole ladder takes too
+/// long for a slow machine; `cargo xtask vm --all` runs it.
+pub fn in_tests(config: &Config) -> bool {
+    let chosen = [
+        ("5.10", Cgroup::V2, Lru::Classic),
+        ("6.12", Cgroup::V2, Lru::Mglru),
+        ("7.2", Cgroup::V2, Lru::Classic),
+    ];
+    chosen.contains(&(config.series, config.cgroup, config.lru))
+}
+
 const fn rung(series: &'static str, cgroup: Cgroup, lru: Lru) -> Config {
     Config {
         series,

@@ -133,19 +133,26 @@ pub fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-/// Runs the live suite on the whole ladder, and writes docs/KERNELS.md unless a
-/// `filter` selects cases by name.
+/// Runs the live suite on the part of the ladder that `cargo xtask test` includes, after saying
+/// which that is. `filter` selects cases by name.
 ///
 /// A configuration that failed is a result with its `failure`; an error means that the
 /// ladder could not be run.
-#[expect(dead_code, reason = "for `cargo xtask test`")]
-pub fn run_all(filter: Option<&str>) -> Result<Vec<ConfigResult>> {
-    let machines = Machines::build(Downloads::fetch(&names(), false)?)?;
+pub fn run_in_tests(filter: Option<&str>) -> Result<Vec<ConfigResult>> {
+    let configs: Vec<Config> = LADDER.into_iter().filter(ladder::in_tests).collect();
+    let chosen: Vec<String> = configs.iter().map(ToString::to_string).collect();
+    println!(
+        "ladder: {} of its {} configurations: {}; `cargo xtask vm --all` runs all",
+        chosen.len(),
+        LADDER.len(),
+        chosen.join(", ")
+    );
+    let machines = Machines::build(Downloads::fetch(&series_of(&configs), false)?)?;
     let wishes = Wishes {
         timeout: TIMEOUT,
         jobs: JOBS,
     };
-    run_suite(&machines, &LADDER, filter, &wishes)
+    run_suite(&machines, &configs, filter, &wishes)
 }
 
 fn run_suite(
@@ -165,12 +172,12 @@ fn run_suite(
 ///
 /// Everything that is not in the cache yet is downloaded, so that a later failure is
 /// not one of the network.
-#[expect(dead_code, reason = "for `cargo xtask test`")]
 pub fn available() -> Result<(), String> {
     if !cfg!(target_arch = "x86_64") {
         return Err("the ladder's QEMU and kernels are for x86-64 machines".to_owned());
     }
-    Downloads::fetch(&names(), false)
+    let configs: Vec<Config> = LADDER.into_iter().filter(ladder::in_tests).collect();
+    Downloads::fetch(&series_of(&configs), false)
         .map(drop)
         .map_err(|e| format!("{e:#}"))
 }
@@ -245,6 +252,11 @@ fn selected(args: &Args) -> Result<Vec<&'static str>> {
         .into_iter()
         .filter(|n| all || args.kernel.iter().any(|k| k == n))
         .collect())
+}
+
+fn series_of(configs: &[Config]) -> Vec<&'static str> {
+    let wanted = |name: &&str| configs.iter().any(|config| config.series == *name);
+    names().into_iter().filter(wanted).collect()
 }
 
 fn names() -> Vec<&'static str> {

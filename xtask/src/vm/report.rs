@@ -172,6 +172,8 @@ mod tests {
                 skipped: 1,
             }),
             failure: failure.map(str::to_owned),
+            failed: Vec::new(),
+            skipped: Vec::new(),
             rungs: vec![Rung {
                 signal: "activation".into(),
                 attached: attached.map(str::to_owned),

@@ -26,6 +26,10 @@ pub struct ConfigResult {
     pub counts: Option<Counts>,
     /// Why it does not count as passed; `None` if it does.
     pub failure: Option<String>,
+    /// The cases that failed: `NAME: why`.
+    pub failed: Vec<String>,
+    /// The cases that were skipped: `NAME: why`.
+    pub skipped: Vec<String>,
     /// What `memtrace doctor` said about each signal; empty if it did not answer.
     pub rungs: Vec<Rung>,
     /// Wall-clock time of the guest, boot to end.
@@ -151,6 +155,8 @@ fn one(
         kernel: machines.kernel(config.series)?.version.clone(),
         counts,
         failure: failure(outcome.ended, counts),
+        failed: marked(&outcome.output, "FAILED "),
+        skipped: marked(&outcome.output, "skipped "),
         rungs: doctor::read(&outcome.folder.join("out/doctor.json")),
         took: outcome.took,
     };
@@ -179,10 +185,11 @@ fn report(result: &ConfigResult, outcome: &Outcome) {
         None => format!("ok {config} ({kernel}, {counts}, {took:.1} s)\n"),
         Some(why) => format!("FAILED {config}: {why} ({kernel}, {counts}, {took:.1} s)\n"),
     };
-    for line in outcome.output.lines() {
-        if line.starts_with("FAILED ") || line.starts_with("skipped ") {
-            text.push_str(&format!("    {}\n", line.trim_end()));
-        }
+    for case in &result.failed {
+        text.push_str(&format!("    FAILED {case}\n"));
+    }
+    for case in &result.skipped {
+        text.push_str(&format!("    skipped {case}\n"));
     }
     if result.failure.is_some() {
         if result.counts.is_none() {
@@ -191,6 +198,12 @@ fn report(result: &ConfigResult, outcome: &Outcome) {
         text.push_str(&format!("    logs: {}\n", outcome.folder.display()));
     }
     print!("{text}");
+}
+
+/// What follows a mark at the start of a line.
+fn marked(output: &str, mark: &str) -> Vec<String> {
+    let lines = output.lines().filter_map(|line| line.strip_prefix(mark));
+    lines.map(|rest| rest.trim_end().to_owned()).collect()
 }
 
 /// Why a run does not count as passed. A panicking guest makes QEMU exit with 0, and a
@@ -272,6 +285,7 @@ mod tests {
                 skipped: 1,
             })
         };
+        assert_eq!(marked("ok a\nFAILED b: c \r\n", "FAILED "), ["b: c"]);
         assert_eq!(failure(Ended::Exit(0), counts(1, 0)), None);
         let bad = [
             (Ended::Exit(0), None),

@@ -65,6 +65,12 @@ enum What {
     TurnReader(turns::Reader),
     /// One process reads two files in turns of one page.
     Alternate { first: PathBuf, second: PathBuf },
+    /// Read FILE page by page on the last CPU, for ever, with a pause after each page.
+    ReadPinned {
+        file: PathBuf,
+        #[arg(long)]
+        pause_us: u64,
+    },
     /// Create and remove FILES files of one page each in FOLDER.
     Litter { folder: PathBuf, files: u32 },
     /// Start a child in a session of its own that lives for SECONDS, print its pid, and exit.
@@ -93,6 +99,7 @@ fn main() -> anyhow::Result<()> {
         } => turns::run(&files, &pages, rounds),
         What::TurnReader(reader) => reader.run(),
         What::Alternate { first, second } => files::alternate(&first, &second),
+        What::ReadPinned { file, pause_us } => turns::read_pinned(&file, pause_us),
         What::Litter { folder, files } => files::litter(&folder, files),
         What::Daemon { seconds } => processes::daemon(seconds),
         What::Sleep { seconds } => {

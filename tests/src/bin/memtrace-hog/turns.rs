@@ -5,8 +5,9 @@
 use std::{
     io::{Read as _, Write as _, pipe},
     os::unix::fs::MetadataExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use anyhow::{Context as _, ensure};
@@ -113,6 +114,19 @@ pub(crate) fn run(files: &[PathBuf], pages: &[u64], rounds: u64) -> anyhow::Resu
         ensure!(status.success(), "a reader failed: {status}");
     }
     println!("{}", json!({"readers": truth}));
+    Ok(())
+}
+
+/// Reads a file over and over on one CPU; ends by a signal only.
+pub(crate) fn read_pinned(path: &Path, pause_us: u64) -> anyhow::Result<()> {
+    pin_to_last_cpu()?;
+    let file = Pages::open(path)?;
+    for page in (0..file.count).cycle() {
+        file.read(page)?;
+        if pause_us > 0 {
+            std::thread::sleep(Duration::from_micros(pause_us));
+        }
+    }
     Ok(())
 }
 

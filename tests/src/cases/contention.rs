@@ -1,0 +1,79 @@
+//! V5: tracepoint programs that the kernel may preempt (from 7.2 on) are skipped when the same one
+//! is at work on that CPU already. Each skipped call is counted, told and warned of.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::{Context as _, ensure};
+use rustix::process::Signal;
+
+use super::room::{Room, text};
+use crate::{
+    host::Host,
+    process::{self, Running},
+    suite::Outcome,
+};
+
+/// How long a reader is disturbed.
+const DISTURBED: Duration = Duration::from_secs(2);
+
+/// A real-time task reads on the CPU of an ordinary reader, and so interrupts its hooks.
+pub(super) fn skipped_calls(host: &Host) -> anyhow::Result<Outcome> {
+    if !host.preemptible_hooks() {
+        return Ok(Outcome::Skipped(
+            "this kernel runs tracepoint programs without preemption, so none is skipped"
+                .to_owned(),
+        ));
+    }
+    let room = Room::new(host)?;
+    let victim = room.write("victim", 1 << 20, host.page_bytes)?;
+    let disturber = room.write("disturber", 1 << 20, host.page_bytes)?;
+    let watch = room.watch()?;
+    let mut readers = Vec::new();
+    for (file, pause_us, priority) in [(&victim, "0", None), (&disturber, "50", Some("10"))] {
+        let hog = text(&host.hog)?;
+        let pinned = ["read-pinned", file.text()?, "--pause-us", pause_us];
+        let mut command = match priority {
+            None => process::command(Path::new(hog), pinned),
+            Some(priority) => {
+                let front = ["-f", priority, hog];
+                process::command(Path::new("chrt"), front.into_iter().chain(pinned))
+            }
+        };
+        process::join(&mut command, &room.cgroup)?;
+        readers.push(Running::start(&mut command)?);
+    }
+    std::thread::sleep(DISTURBED);
+    for reader in readers {
+        reader.signal(Signal::KILL)?;
+        let finished = reader.wait()?;
+        ensure!(finished.stderr.is_empty(), "{finished:?}");
+    }
+    let explained = watch.finish()?;
+    let trust = &explained.answer.trust;
+    let skipped: Vec<_> = (trust.hooks.iter())
+        .filter(|hook| hook.recursion_misses > 0)
+        .map(|hook| format!("{} {} times", hook.hook, hook.recursion_misses))
+        .collect();
+    ensure!(
+        !skipped.is_empty(),
+        "no hook was skipped, so the case proves nothing: {:?}",
+        trust.hooks
+    );
+    ensure!(
+        explained.answer.warns("events_lost"),
+        "skipped {skipped:?}, and no warning: {:?}",
+        trust.warnings
+    );
+    let message = (trust.warnings.iter())
+        .find_map(|warning| {
+            warning["message"]
+                .as_str()
+                .filter(|m| m.contains("skipped"))
+        })
+        .context("no warning says that calls were skipped")?;
+    Ok(Outcome::Passed(format!(
+        "skipped {}: {message:?}, {}",
+        skipped.join(", "),
+        explained.figures()
+    )))
+}
