@@ -2,7 +2,7 @@
 
 use aya_ebpf::helpers::bpf_get_current_task;
 
-use crate::layout::{layout, present, probe_at};
+use crate::layout::{layout, load, load_pointer, present, probe_at};
 
 /// Cgroup id of the memcg that a folio is charged to; 0 if it is charged to none.
 ///
@@ -18,6 +18,19 @@ pub fn charged(memcg_data: u64) -> u64 {
         memcg = probe_at(memcg, layout!(objcg_memcg));
     }
     cgroup_id(probe_at(memcg, layout!(memcg_cgroup)))
+}
+
+/// Cgroup id of a memcg that the verifier knows by BTF.
+///
+/// # Safety
+/// `memcg` must be a program's argument that the kernel declares as `struct mem_cgroup *`.
+#[inline(always)]
+pub unsafe fn id(memcg: *const u8) -> u64 {
+    // SAFETY: as the caller promises; typed members from there.
+    unsafe {
+        let cgroup = load_pointer(memcg, layout!(memcg_cgroup));
+        load(load_pointer(cgroup, layout!(cgroup_kn)), layout!(kn_id))
+    }
 }
 
 /// Cgroup id of a task's own memory cgroup; 0 if it cannot be read.

@@ -7,13 +7,14 @@ use std::{
 
 use aya::{
     Btf, Ebpf, EbpfLoader, VerifierLogLevel,
-    maps::{MapData, MapError, PerCpuArray, PerCpuValues, RingBuf},
+    maps::{MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues, RingBuf},
     programs::{
         BtfTracePoint, FEntry, Iter, Program, ProgramError, RawTracePoint, fentry::FEntryLink,
         tp_btf::BtfTracePointLink,
     },
 };
 use memtrace_ebpf::{
+    exact::{COUNTERS, CounterFlow},
     hook::{Hook, HookStats},
     run::RunTable,
 };
@@ -24,7 +25,7 @@ use super::{
     plan::Planned,
     programs::{OBJECT, map},
 };
-use crate::input::{HookCounters, HookOutcome};
+use crate::input::{ExactCounters, ExactFlow, HookCounters, HookOutcome};
 
 /// Why memtrace could not start to trace at all.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +59,10 @@ pub enum AttachError {
     },
 }
 
+/// Cgroups whose counters exact mode can sum: 128 bytes each and CPU. A node has at most some
+/// thousands that are in use at once.
+const EXACT_CGROUPS: u32 = 8_192;
+
 /// How to load.
 #[derive(Clone, Copy, Debug)]
 pub struct LoadOptions {
@@ -65,6 +70,8 @@ pub struct LoadOptions {
     pub ring_bytes: u32,
     /// Let the programs log.
     pub verbose: bool,
+    /// Sum every update of a memcg's counters, too.
+    pub exact: bool,
 }
 
 impl Default for LoadOptions {
@@ -73,6 +80,7 @@ impl Default for LoadOptions {
         Self {
             ring_bytes: 1 << 20,
             verbose: false,
+            exact: false,
         }
     }
 }
@@ -86,6 +94,7 @@ pub struct Attached {
     /// Dropped to detach: programs and their counters outlive it.
     links: Vec<Link>,
     stats: PerCpuArray<MapData, HookStats>,
+    counter_flows: PerCpuHashMap<MapData, u64, CounterFlow>,
     runs: PerCpuArray<MapData, RunTable>,
 }
 
@@ -122,6 +131,10 @@ pub fn attach(
         .override_global("LAYOUT", &layout, true)
         .override_global("AYA_LOG_LEVEL", &log_level, false)
         .map_max_entries(map::EVENTS, options.ring_bytes)
+        .map_max_entries(
+            map::COUNTER_FLOWS,
+            if options.exact { EXACT_CGROUPS } else { 1 },
+        )
         .load(OBJECT)
         .map_err(|error| {
             if is_permission(&error) {
@@ -168,6 +181,7 @@ pub fn attach(
             refused,
             cost: planned.signal.cost.to_owned(),
             optional: planned.signal.optional,
+            opt_in: planned.signal.opt_in.map(str::to_owned),
         });
     }
     if !outcomes.iter().any(|outcome| outcome.attached.is_some())
@@ -184,12 +198,14 @@ pub fn attach(
     })?;
     let stats = take_map(&mut ebpf, map::STATS)?;
     let runs = take_map(&mut ebpf, map::RUNS)?;
+    let counter_flows = take_map(&mut ebpf, map::COUNTER_FLOWS)?;
     Ok(Attached {
         ebpf,
         outcomes,
         hooks,
         links,
         stats,
+        counter_flows,
         runs,
     })
 }
@@ -328,6 +344,49 @@ impl Attached {
     /// As the kernel reports them.
     pub fn runs(&self, hook: u32) -> Result<PerCpuValues<RunTable>, MapError> {
         self.runs.get(&hook, 0)
+    }
+
+    /// What was added to and taken from the counters of some cgroups since the hooks were attached;
+    /// `None` if exact mode is off. A cgroup of which nothing changed is absent.
+    ///
+    /// # Errors
+    /// As the kernel reports them.
+    pub fn counter_flows(
+        &self,
+        cgroup_ids: impl Iterator<Item = u64>,
+    ) -> Result<Option<Vec<ExactCounters>>, MapError> {
+        let mut hooks = self.hooks.iter();
+        if !hooks.any(|rung| rung.hook == Some(Hook::CounterUpdate)) {
+            return Ok(None);
+        }
+        let mut found = Vec::new();
+        for cgroup_id in cgroup_ids {
+            let cpus = match self.counter_flows.get(&cgroup_id, 0) {
+                Ok(cpus) => cpus,
+                Err(MapError::KeyNotFound) => continue,
+                Err(error) => return Err(error),
+            };
+            let sum = |of: fn(&CounterFlow) -> &[u64; COUNTERS.len()]| {
+                let mut sums = [0; COUNTERS.len()];
+                for (counter, pages) in sums.iter_mut().enumerate() {
+                    *pages = cpus.iter().map(|cpu| of(cpu)[counter]).sum();
+                }
+                sums
+            };
+            let (in_pages, out_pages) = (sum(|cpu| &cpu.in_pages), sum(|cpu| &cpu.out_pages));
+            let flows = COUNTERS.iter().zip(in_pages).zip(out_pages);
+            found.push(ExactCounters {
+                cgroup_id,
+                flows: flows
+                    .map(|((counter, in_pages), out_pages)| ExactFlow {
+                        counter: (*counter).to_owned(),
+                        in_pages,
+                        out_pages,
+                    })
+                    .collect(),
+            });
+        }
+        Ok(Some(found))
     }
 
     /// What every attached hook did so far, all CPUs, and the flush program.

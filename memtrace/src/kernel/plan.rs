@@ -14,18 +14,20 @@ pub struct Planned {
     pub rungs: Vec<(Rung, Option<String>)>,
 }
 
-/// Judges every rung by the facts.
-pub fn plan(facts: &KernelFacts) -> Vec<Planned> {
-    plan_signals(&facts.known_targets, |fields| {
+/// Judges every rung by the facts; with the signals that must be asked for if `exact`.
+pub fn plan(facts: &KernelFacts, exact: bool) -> Vec<Planned> {
+    let signals = hooks::signals().filter(|signal| exact || signal.opt_in.is_none());
+    plan_signals(signals, &facts.known_targets, |fields| {
         facts.resolved.missing(fields)
     })
 }
 
 fn plan_signals(
+    signals: impl Iterator<Item = &'static Signal>,
     known_targets: &[&str],
     missing: impl Fn(&[&str]) -> Option<String>,
 ) -> Vec<Planned> {
-    hooks::signals()
+    signals
         .map(|signal| Planned {
             signal,
             rungs: signal
@@ -64,7 +66,7 @@ mod tests {
 
     #[test]
     fn everything_is_tried_on_a_kernel_that_has_everything() {
-        let plan = plan_signals(&all_targets(), |_| None);
+        let plan = plan_signals(hooks::signals(), &all_targets(), |_| None);
         assert!(refused(&plan).is_empty());
     }
 
@@ -74,7 +76,7 @@ mod tests {
             .into_iter()
             .filter(|target| *target != "mm_filemap_get_pages")
             .collect();
-        let plan = plan_signals(&targets, |_| None);
+        let plan = plan_signals(hooks::signals(), &targets, |_| None);
         assert_eq!(
             refused(&plan),
             [("get_pages", "this kernel does not have it")]
@@ -83,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_missing_member_turns_off_exactly_the_hooks_that_need_it() {
-        let plan = plan_signals(&all_targets(), |fields| {
+        let plan = plan_signals(hooks::signals(), &all_targets(), |fields| {
             fields
                 .contains(&"mm_pgtables_bytes")
                 .then(|| "mm_struct.pgtables_bytes: no such member".to_owned())

@@ -1,6 +1,6 @@
 //! The answer: an immutable snapshot that every view renders.
 
-use super::{Ledger, Quantiles, TaskRef, Traffic, Trust, Verdict, Views, Warning};
+use super::{ExactChange, Ledger, Quantiles, TaskRef, Traffic, Trust, Verdict, Views, Warning};
 use crate::input::{CgroupSample, Facts, ReclaimKind, Timestamp};
 
 /// A working set at both ends of a window, in bytes; `None` where it could not be read.
@@ -151,6 +151,8 @@ pub struct Explanation {
     pub after: CgroupSample,
     /// usage -> working set -> rss -> OOM killer, at the end.
     pub views: Views,
+    /// Exact mode: each counter's flow over the whole window, by name; `None` if it was off.
+    pub exact: Option<Vec<ExactChange>>,
     /// Page cache that came and went without being active, the largest first.
     pub page_cache: Vec<Traffic>,
     /// Pages that the target uses and others pay for, the largest first.

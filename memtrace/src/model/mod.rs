@@ -7,6 +7,7 @@
 mod causes;
 mod component;
 mod error_bound;
+mod exact;
 mod explanation;
 mod ledger;
 mod names;
@@ -25,6 +26,7 @@ pub use self::{
     causes::{Cause, CauseKind, Rest, Traffic, capped},
     component::{Component, ComponentName, Reclaimable},
     error_bound::ErrorBound,
+    exact::ExactChange,
     explanation::{
         Explanation, OomKill, Peak, Phase, PhaseName, Reclaim, ReclaimGroup, RunOutcome, WorkingSet,
     },
@@ -38,6 +40,7 @@ pub use self::{
 };
 pub(crate) use self::{
     causes::{foreign_use, page_cache_traffic},
+    exact::exact_changes,
     ledger::Evidence,
     names::Names,
     trust::TrustInputs,

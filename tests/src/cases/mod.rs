@@ -5,6 +5,7 @@ mod cache;
 mod command;
 mod conservation;
 mod damage;
+mod exact;
 mod footprint;
 mod room;
 mod second_read;
@@ -38,6 +39,7 @@ cases! {
     fadvise_dontneed_explained: cache::dropped,
     written_here_read_there: cache::shared,
     active_pages_match_kpageflags: cache::oracle,
+    exact_counters_match_memory_stat: exact::counters,
     default_ring_loses_nothing: conservation::default_ring,
     one_page_ring_conserves: conservation::full_ring,
     damaged_recordings: damage::damaged_recordings,

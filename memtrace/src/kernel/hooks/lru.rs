@@ -13,6 +13,7 @@ pub(super) const SIGNALS: &[Signal] = &[
         }],
         cost: "growth of active_file by second reads stays unattributed",
         optional: false,
+        opt_in: None,
     },
     Signal {
         name: "activating task",
@@ -33,6 +34,7 @@ pub(super) const SIGNALS: &[Signal] = &[
         ],
         cost: "the task of an activation is whoever read the page last on that CPU, or uncertain",
         optional: false,
+        opt_in: None,
     },
     Signal {
         name: "insertion",
@@ -44,5 +46,6 @@ pub(super) const SIGNALS: &[Signal] = &[
         }],
         cost: "refaults and tmpfs growth stay unattributed",
         optional: false,
+        opt_in: None,
     },
 ];

@@ -29,6 +29,7 @@ pub(super) const SIGNALS: &[Signal] = &[
         )],
         cost: COST,
         optional: false,
+        opt_in: None,
     },
     Signal {
         name: "memcg reclaim end",
@@ -40,6 +41,7 @@ pub(super) const SIGNALS: &[Signal] = &[
         )],
         cost: COST,
         optional: false,
+        opt_in: None,
     },
     Signal {
         name: "direct reclaim begin",
@@ -51,6 +53,7 @@ pub(super) const SIGNALS: &[Signal] = &[
         )],
         cost: COST,
         optional: false,
+        opt_in: None,
     },
     Signal {
         name: "direct reclaim end",
@@ -62,5 +65,6 @@ pub(super) const SIGNALS: &[Signal] = &[
         )],
         cost: COST,
         optional: false,
+        opt_in: None,
     },
 ];

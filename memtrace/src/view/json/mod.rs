@@ -2,6 +2,7 @@
 //! without a new version, but none is removed or given another meaning.
 
 mod cause;
+mod exact;
 mod phase;
 mod session;
 mod trust;
@@ -10,6 +11,7 @@ use serde::Serialize;
 
 use self::{
     cause::{CauseJson, TrafficList},
+    exact::ExactJson,
     phase::{ComponentJson, ErrorBoundJson, PhaseJson, WorkingSetJson},
     session::{
         KernelJson, OomKillJson, ReclaimJson, RunJson, SizesJson, TargetJson, ViewJson, WindowJson,
@@ -48,6 +50,7 @@ struct ExplainJson<'a> {
     phases: Vec<PhaseJson<'a>>,
     sizes: SizesJson,
     views: Vec<ViewJson>,
+    exact: Option<Vec<ExactJson<'a>>>,
     page_cache: TrafficList<'a>,
     used_but_charged_elsewhere: TrafficList<'a>,
     reclaim: ReclaimJson,
@@ -66,6 +69,7 @@ impl<'a> From<&'a Explanation> for ExplainJson<'a> {
             before,
             after,
             views,
+            exact,
             page_cache,
             foreign,
             oom_kills,
@@ -93,6 +97,9 @@ impl<'a> From<&'a Explanation> for ExplainJson<'a> {
             phases: phases.iter().map(PhaseJson::from).collect(),
             sizes: SizesJson::new(before, after, peak.as_ref()),
             views: views.steps.iter().map(ViewJson::from).collect(),
+            exact: exact
+                .as_ref()
+                .map(|changes| changes.iter().map(ExactJson::from).collect()),
             page_cache: TrafficList::from(page_cache.as_slice()),
             used_but_charged_elsewhere: TrafficList::from(foreign.as_slice()),
             reclaim: ReclaimJson::new(reclaim, facts.page_size_bytes),
