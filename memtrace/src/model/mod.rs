@@ -28,7 +28,8 @@ pub use self::{
     error_bound::ErrorBound,
     exact::ExactChange,
     explanation::{
-        Explanation, OomKill, Peak, Phase, PhaseName, Reclaim, ReclaimGroup, RunOutcome, WorkingSet,
+        Explanation, OomKill, Peak, Phase, PhaseName, Reclaim, ReclaimGroup, Refaults, RunOutcome,
+        WorkingSet,
     },
     ledger::{Ledger, fit_together},
     names::{CgroupRef, FileRef, TaskRef},

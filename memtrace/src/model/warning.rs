@@ -127,8 +127,11 @@ impl fmt::Display for Warning {
                  inactive_file without anybody using them",
             ),
             Self::MultiGenLru => f.write_str(
-                "this kernel keeps file pages in generations (MGLRU): active_file is the two \
-                 youngest, and no single page's activation is claimed",
+                "this kernel decides by generations (MGLRU) what is active: active_file is the two \
+                 youngest, which a page joins when it is faulted in, comes back soon after its \
+                 eviction or is found used by a walk of the page tables, and leaves when a new \
+                 generation begins; a second read(2) moves nothing, so no page's activation is \
+                 claimed",
             ),
             Self::ProcessesUnknown => {
                 f.write_str("the processes could not be scanned at both ends: anon has no causes")

@@ -14,7 +14,8 @@ use self::{
     exact::ExactJson,
     phase::{ComponentJson, ErrorBoundJson, PhaseJson, WorkingSetJson},
     session::{
-        KernelJson, OomKillJson, ReclaimJson, RunJson, SizesJson, TargetJson, ViewJson, WindowJson,
+        KernelJson, OomKillJson, ReclaimJson, RefaultsJson, RunJson, SizesJson, TargetJson,
+        ViewJson, WindowJson,
     },
     trust::TrustJson,
 };
@@ -54,6 +55,7 @@ struct ExplainJson<'a> {
     page_cache: TrafficList<'a>,
     used_but_charged_elsewhere: TrafficList<'a>,
     reclaim: ReclaimJson,
+    refaults: Option<RefaultsJson>,
     oom_kills: Vec<OomKillJson<'a>>,
     run: Option<RunJson<'a>>,
     trust: TrustJson<'a>,
@@ -74,6 +76,7 @@ impl<'a> From<&'a Explanation> for ExplainJson<'a> {
             foreign,
             oom_kills,
             reclaim,
+            refaults,
             run,
             trust,
             verdict,
@@ -103,6 +106,7 @@ impl<'a> From<&'a Explanation> for ExplainJson<'a> {
             page_cache: TrafficList::from(page_cache.as_slice()),
             used_but_charged_elsewhere: TrafficList::from(foreign.as_slice()),
             reclaim: ReclaimJson::new(reclaim, facts.page_size_bytes),
+            refaults: refaults.map(RefaultsJson::from),
             oom_kills: oom_kills.iter().map(OomKillJson::from).collect(),
             run: run.as_ref().map(RunJson::from),
             trust: TrustJson::from(trust),
