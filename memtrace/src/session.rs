@@ -116,7 +116,7 @@ impl Session {
         } = question;
         let reader = CgroupReader::open(hierarchy.version(), &cgroup.directory)?;
         let locator = FileLocator::new(&processes_in(&cgroup.directory)?)?;
-        let live = Live::start(kernel, load)?;
+        let live = Live::start(kernel, &load)?;
         let facts = Facts {
             memtrace_version: env!("CARGO_PKG_VERSION").to_owned(),
             kernel_release: kernel.release.clone(),

@@ -18,6 +18,11 @@ use super::{Output, failure::Failure, print};
 
 /// What this kernel allows, hook by hook, and how to get more.
 #[derive(Args)]
+#[command(
+    after_help = "For testing and diagnosis, every command takes --without-hook HOOK, which \
+    may be repeated: it leaves a hook out, named as above (fentry/workingset_activation), as if the \
+    kernel refused it."
+)]
 pub struct Doctor {
     /// How to print the answer
     #[arg(short, long, value_enum, default_value = "text")]
@@ -26,14 +31,14 @@ pub struct Doctor {
 
 impl Doctor {
     /// Loads and attaches every hook, and takes them off again.
-    pub fn run(self) -> Result<ExitCode, Failure> {
+    pub fn run(self, load: &LoadOptions) -> Result<ExitCode, Failure> {
         let kernel = KernelFacts::gather()?;
         let hierarchy = Hierarchy::find();
-        let attached = attach::attach(&kernel, plan::plan(&kernel, true), LoadOptions::default())
+        let attached = attach::attach(&kernel, plan::plan(&kernel, true, &load.without), load)
             .map_err(|error| match error {
-            attach::AttachError::NotPermitted => Failure::unsupported(error),
-            error => Failure::failed(error),
-        })?;
+                attach::AttachError::NotPermitted => Failure::unsupported(error),
+                error => Failure::failed(error),
+            })?;
         let hooks = &attached.outcomes;
         let cgroup = match &hierarchy {
             Ok(hierarchy) => format!(

@@ -63,12 +63,12 @@ impl Watch {
     pub async fn live(
         &self,
         recorder: Option<Recorder>,
-        verbose: bool,
+        load: LoadOptions,
     ) -> Result<Watched, Failure> {
         let load = LoadOptions {
             ring_bytes: self.ring_bytes,
-            verbose,
             exact: self.exact,
+            ..load
         };
         match (&self.target, self.command.split_first()) {
             (_, Some((program, arguments))) => {

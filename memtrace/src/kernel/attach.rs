@@ -64,7 +64,7 @@ pub enum AttachError {
 const EXACT_CGROUPS: u32 = 8_192;
 
 /// How to load.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct LoadOptions {
     /// Size of the ring buffer; a power of two and at least a page.
     pub ring_bytes: u32,
@@ -72,6 +72,8 @@ pub struct LoadOptions {
     pub verbose: bool,
     /// Sum every update of a memcg's counters, too.
     pub exact: bool,
+    /// Hooks to leave out, as `doctor` names them, e.g. `fentry/workingset_activation`.
+    pub without: Vec<String>,
 }
 
 impl Default for LoadOptions {
@@ -81,6 +83,7 @@ impl Default for LoadOptions {
             ring_bytes: 1 << 20,
             verbose: false,
             exact: false,
+            without: Vec::new(),
         }
     }
 }
@@ -93,6 +96,8 @@ pub struct Attached {
     hooks: Vec<Rung>,
     /// Dropped to detach: programs and their counters outlive it.
     links: Vec<Link>,
+    /// The flush program is loaded.
+    flushes: bool,
     stats: PerCpuArray<MapData, HookStats>,
     counter_flows: PerCpuHashMap<MapData, u64, CounterFlow>,
     runs: PerCpuArray<MapData, RunTable>,
@@ -108,12 +113,12 @@ enum Link {
 /// Loads the object with the layout of this kernel, and attaches what the plan allows.
 ///
 /// # Errors
-/// Only if nothing can work: no privilege, no object. A single hook that is refused becomes part of
-/// [`Attached::outcomes`].
+/// Only if nothing can be loaded: no privilege, no object. A hook that is refused, and be it every
+/// one (as with CAP_BPF alone), becomes part of [`Attached::outcomes`].
 pub fn attach(
     facts: &KernelFacts,
     plan: Vec<Planned>,
-    options: LoadOptions,
+    options: &LoadOptions,
 ) -> Result<Attached, AttachError> {
     // Kernels before 5.11 count maps against RLIMIT_MEMLOCK; failing to raise it shows up as EPERM
     // from the load below, so the result does not matter here.
@@ -184,18 +189,14 @@ pub fn attach(
             opt_in: planned.signal.opt_in.map(str::to_owned),
         });
     }
-    if !outcomes.iter().any(|outcome| outcome.attached.is_some())
-        && outcomes
-            .iter()
-            .flat_map(|outcome| &outcome.refused)
-            .all(|(_, reason)| reason.contains("EPERM"))
-    {
-        return Err(AttachError::NotPermitted);
+    // Without a hook there is nothing to flush, and what refused the hooks would refuse this too.
+    let flushes = !links.is_empty();
+    if flushes {
+        load_flush(&mut ebpf).map_err(|error| AttachError::Program {
+            name: "flush",
+            error,
+        })?;
     }
-    load_flush(&mut ebpf).map_err(|error| AttachError::Program {
-        name: "flush",
-        error,
-    })?;
     let stats = take_map(&mut ebpf, map::STATS)?;
     let runs = take_map(&mut ebpf, map::RUNS)?;
     let counter_flows = take_map(&mut ebpf, map::COUNTER_FLOWS)?;
@@ -204,6 +205,7 @@ pub fn attach(
         outcomes,
         hooks,
         links,
+        flushes,
         stats,
         counter_flows,
         runs,
@@ -323,9 +325,10 @@ impl Attached {
         self.links.clear();
     }
 
+    /// The flush program; `None` if no hook is attached that makes runs.
     pub(super) fn flush_program(&self) -> Option<&RawTracePoint> {
         match self.ebpf.program("flush")? {
-            Program::RawTracePoint(program) => Some(program),
+            Program::RawTracePoint(program) if self.flushes => Some(program),
             _ => None,
         }
     }

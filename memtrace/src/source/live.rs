@@ -56,8 +56,12 @@ impl Live {
     ///
     /// # Errors
     /// If nothing at all can be attached.
-    pub fn start(facts: &KernelFacts, options: LoadOptions) -> Result<Self, LiveError> {
-        let mut attached = attach::attach(facts, plan::plan(facts, options.exact), options)?;
+    pub fn start(facts: &KernelFacts, options: &LoadOptions) -> Result<Self, LiveError> {
+        let mut attached = attach::attach(
+            facts,
+            plan::plan(facts, options.exact, &options.without),
+            options,
+        )?;
         let ring = attached.take_ring()?;
         let logger = if options.verbose {
             match attached.logger() {
