@@ -2,8 +2,11 @@
 
 use super::{
     facts::KernelFacts,
-    hooks::{self, Rung, Signal},
+    hooks::{self, Probe, Rung, Signal},
 };
+
+/// The BPF object is built once for all architectures, and its kprobes read x86_64's registers.
+const HAS_KPROBES: bool = cfg!(target_arch = "x86_64");
 
 /// One signal with its rungs judged.
 #[derive(Debug)]
@@ -32,10 +35,21 @@ fn plan_signals(
                 .rungs
                 .iter()
                 .map(|rung| {
-                    let reason = if known_targets.contains(&rung.attach.target()) {
-                        missing(rung.needs)
-                    } else {
-                        Some("this kernel does not have it".to_owned())
+                    let unknown = |probe: &&Probe| !known_targets.contains(&probe.attach.target());
+                    let reason = match rung.probes.iter().find(unknown) {
+                        None if !HAS_KPROBES
+                            && rung.probes.iter().any(|p| p.attach.is_kprobe()) =>
+                        {
+                            Some("the BPF object knows the registers of x86_64 only".to_owned())
+                        }
+                        None => missing(rung.needs),
+                        Some(_) if rung.probes.len() == 1 => {
+                            Some("this kernel does not have it".to_owned())
+                        }
+                        Some(probe) => Some(format!(
+                            "this kernel does not have {}",
+                            probe.attach.target()
+                        )),
                     };
                     (*rung, reason)
                 })
@@ -51,14 +65,15 @@ mod tests {
     fn all_targets() -> Vec<&'static str> {
         hooks::signals()
             .flat_map(|signal| signal.rungs)
-            .map(|rung| rung.attach.target())
+            .flat_map(|rung| rung.probes)
+            .map(|probe| probe.attach.target())
             .collect()
     }
 
     fn refused(plan: &[Planned]) -> Vec<(&'static str, &str)> {
         plan.iter()
             .flat_map(|planned| &planned.rungs)
-            .filter_map(|(rung, reason)| Some((rung.program, reason.as_deref()?)))
+            .filter_map(|(rung, reason)| Some((rung.probes[0].program, reason.as_deref()?)))
             .collect()
     }
 
