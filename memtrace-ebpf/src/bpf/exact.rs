@@ -15,6 +15,7 @@ use crate::{
     events::stats,
     layout::{enabled, layout},
     memcg,
+    memory::Typed,
 };
 
 /// By cgroup id. Userspace gives it its size in exact mode; else it stays at one entry.
@@ -52,7 +53,7 @@ pub fn counter_update(ctx: BtfTracePointContext) -> i32 {
         i64::from(ctx.arg::<i32>(2))
     };
     // SAFETY: the first argument is the memcg.
-    let memcg_id = unsafe { memcg::id(ctx.arg(0)) };
+    let memcg_id = unsafe { memcg::id::<Typed>(ctx.arg(0)) };
     if let Some(flow) = flow_of(memcg_id) {
         if pages < 0 {
             flow.out_pages[counter % COUNTERS.len()] += pages.unsigned_abs();

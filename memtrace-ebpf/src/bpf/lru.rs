@@ -15,6 +15,7 @@ use crate::{
     events::stats,
     folio::{Folio, has_bit, scalar},
     layout::{layout, load_pointer},
+    memory::Typed,
     readers, runs, tasks,
 };
 
@@ -32,7 +33,7 @@ pub fn lru_activate(ctx: BtfTracePointContext) -> i32 {
 }
 
 #[inline(always)]
-fn activated(folio: Folio, table: &mut RunTable) {
+fn activated(folio: Folio<Typed>, table: &mut RunTable) {
     let flags = folio.flags();
     if has_bit(flags, layout!(pg_swapbacked)) {
         // Anonymous memory and tmpfs count as working set on either list.
@@ -98,7 +99,7 @@ pub fn lru_insertion(ctx: BtfTracePointContext) -> i32 {
 }
 
 #[inline(always)]
-fn inserted(folio: Folio, table: &mut RunTable) {
+fn inserted(folio: Folio<Typed>, table: &mut RunTable) {
     let flags = folio.flags();
     let mapping = folio.mapping();
     let kind = if has_bit(flags, layout!(pg_swapbacked)) {

@@ -20,6 +20,7 @@ mod folio;
 mod layout;
 mod lru;
 mod memcg;
+mod memory;
 mod oom;
 mod readers;
 mod reclaim;

@@ -71,12 +71,28 @@ pub enum Source {
         /// As [`Btf::tracepoint_args`] names types.
         type_names: &'static [&'static str],
     },
+    /// Byte offset of an embedded struct or array, whatever its size.
+    Embedded(&'static str),
+    /// Number of a flag's bit, counted from the start of its struct: byte `bit / 8`, bit `bit % 8`.
+    Bit(&'static str),
+    /// Which of several prototypes a function has, by position: what its arguments and its result
+    /// are, and where, is decided by this one number.
+    Prototype {
+        /// The function.
+        function: &'static str,
+        /// As [`Btf::prototype`] writes them, oldest kernel first.
+        forms: &'static [&'static str],
+    },
     /// Not a matter of types: the caller finds out and sets it.
     Caller,
 }
 
 const fn member(bytes: u32, paths: &'static [&'static str]) -> Source {
     Source::Member { paths, bytes }
+}
+
+const fn prototype_of(function: &'static str, forms: &'static [&'static str]) -> Source {
+    Source::Prototype { function, forms }
 }
 
 const OLD_FOLIO_NR_PAGES: &str = "folio._folio_nr_pages";
@@ -276,6 +292,69 @@ pub const TABLE: &[(&str, Source)] = &[
         },
     ),
     (
+        "activation_prototype",
+        prototype_of(
+            "workingset_activation",
+            &["void (struct page *)", "void (struct folio *)"],
+        ),
+    ),
+    (
+        "refault_prototype",
+        prototype_of(
+            "workingset_refault",
+            &[
+                "void (struct page *, void *)",
+                "void (struct folio *, void *)",
+            ],
+        ),
+    ),
+    (
+        "eviction_prototype",
+        prototype_of(
+            "workingset_eviction",
+            &[
+                "void * (struct page *, struct mem_cgroup *)",
+                "void * (struct folio *, struct mem_cgroup *)",
+            ],
+        ),
+    ),
+    (
+        "memcg_reclaim_prototype",
+        prototype_of(
+            "try_to_free_mem_cgroup_pages",
+            &[
+                "unsigned long (struct mem_cgroup *, unsigned long, gfp_t, bool)",
+                "unsigned long (struct mem_cgroup *, unsigned long, gfp_t, unsigned int)",
+                "unsigned long (struct mem_cgroup *, unsigned long, gfp_t, unsigned int, int *)",
+            ],
+        ),
+    ),
+    (
+        "shrink_lruvec_prototype",
+        prototype_of(
+            "shrink_lruvec",
+            &["void (struct lruvec *, struct scan_control *)"],
+        ),
+    ),
+    (
+        "try_to_shrink_lruvec_prototype",
+        prototype_of(
+            "try_to_shrink_lruvec",
+            &["bool (struct lruvec *, struct scan_control *)"],
+        ),
+    ),
+    ("sc_target", member(8, &["scan_control.target_mem_cgroup"])),
+    ("sc_nr_reclaimed", member(8, &["scan_control.nr_reclaimed"])),
+    ("sc_nr_scanned", member(8, &["scan_control.nr_scanned"])),
+    ("sc_proactive", Source::Bit("scan_control.proactive")),
+    ("lruvec_pgdat", member(8, &["lruvec.pgdat"])),
+    ("pgdat_kswapd", member(8, &["pglist_data.kswapd"])),
+    ("node_memcg", member(8, &["mem_cgroup_per_node.memcg"])),
+    (
+        "node_lruvec",
+        Source::Embedded("mem_cgroup_per_node.lruvec"),
+    ),
+    (
         "mark_victim_task",
         Source::ArgumentType {
             tracepoint: "mark_victim",
@@ -368,6 +447,12 @@ impl Source {
                 position,
                 type_names,
             } => argument_type(btf, tracepoint, position, type_names),
+            Self::Embedded(path) => btf
+                .member(path)
+                .map(|found| found.offset_bytes)
+                .map_err(reason),
+            Self::Bit(path) => bit(btf, path),
+            Self::Prototype { function, forms } => prototype(btf, function, forms),
             Self::Caller => return None,
         })
     }
@@ -392,6 +477,14 @@ fn first_member(btf: &Btf<'_>, paths: &[&str], bytes: u32) -> Result<u32, String
         }
     }
     Err(reasons.join("; "))
+}
+
+fn bit(btf: &Btf<'_>, path: &str) -> Result<u32, String> {
+    let found = btf.member(path).map_err(reason)?;
+    match found.bits {
+        Some((bit, 1)) => Ok(8 * found.offset_bytes + u32::from(bit)),
+        _ => Err(format!("`{path}` is not a single bit on this kernel")),
+    }
 }
 
 fn second_page(btf: &Btf<'_>, unless: &[&str], path: &str, bytes: u32) -> Result<u32, String> {
@@ -446,3 +539,19 @@ fn argument_type(
         )
     })
 }
+
+fn prototype(btf: &Btf<'_>, function: &str, forms: &[&str]) -> Result<u32, String> {
+    let found = btf
+        .prototype(function)
+        .ok_or_else(|| format!("this kernel has no function {function}"))?;
+    let position = forms.iter().position(|form| *form == found);
+    position.map(|position| position as u32).ok_or_else(|| {
+        format!(
+            "{function} is `{found}`, the programs know `{}`",
+            forms.join("` and `")
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,8 +4,11 @@ use std::collections::BTreeSet;
 
 use super::{
     facts::KernelFacts,
-    hooks::{self, Rung, Signal},
+    hooks::{self, Probe, Rung, Signal},
 };
+
+/// The BPF object is built once for all architectures, and its kprobes read x86_64's registers.
+const HAS_KPROBES: bool = cfg!(target_arch = "x86_64");
 
 /// One signal with its rungs judged.
 #[derive(Debug)]
@@ -32,7 +35,8 @@ pub fn plan(facts: &KernelFacts, exact: bool, without: &[String]) -> Vec<Planned
 pub fn hook_name(typed: &str) -> Result<String, String> {
     let known: BTreeSet<String> = hooks::signals()
         .flat_map(|signal| signal.rungs)
-        .map(|rung| rung.attach.to_string())
+        .flat_map(|rung| rung.probes)
+        .map(|probe| probe.attach.to_string())
         .collect();
     if known.contains(typed) {
         return Ok(typed.to_owned());
@@ -54,12 +58,25 @@ fn plan_signals(
                 .rungs
                 .iter()
                 .map(|rung| {
-                    let reason = if !known_targets.contains(&rung.attach.target()) {
-                        Some("this kernel does not have it".to_owned())
-                    } else if without.contains(&rung.attach.to_string()) {
-                        Some("switched off by --without-hook".to_owned())
-                    } else {
-                        missing(rung.needs)
+                    let unknown = |probe: &&Probe| !known_targets.contains(&probe.attach.target());
+                    let is_off = |probe: &Probe| without.contains(&probe.attach.to_string());
+                    let reason = match rung.probes.iter().find(unknown) {
+                        None if !HAS_KPROBES
+                            && rung.probes.iter().any(|p| p.attach.is_kprobe()) =>
+                        {
+                            Some("the BPF object knows the registers of x86_64 only".to_owned())
+                        }
+                        None if rung.probes.iter().any(is_off) => {
+                            Some("switched off by --without-hook".to_owned())
+                        }
+                        None => missing(rung.needs),
+                        Some(_) if rung.probes.len() == 1 => {
+                            Some("this kernel does not have it".to_owned())
+                        }
+                        Some(probe) => Some(format!(
+                            "this kernel does not have {}",
+                            probe.attach.target()
+                        )),
                     };
                     (*rung, reason)
                 })
@@ -75,14 +92,15 @@ mod tests {
     fn all_targets() -> Vec<&'static str> {
         hooks::signals()
             .flat_map(|signal| signal.rungs)
-            .map(|rung| rung.attach.target())
+            .flat_map(|rung| rung.probes)
+            .map(|probe| probe.attach.target())
             .collect()
     }
 
     fn refused(plan: &[Planned]) -> Vec<(&'static str, &str)> {
         plan.iter()
             .flat_map(|planned| &planned.rungs)
-            .filter_map(|(rung, reason)| Some((rung.program, reason.as_deref()?)))
+            .filter_map(|(rung, reason)| Some((rung.probes[0].program, reason.as_deref()?)))
             .collect()
     }
 

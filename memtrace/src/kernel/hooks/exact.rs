@@ -1,13 +1,15 @@
 use memtrace_ebpf::hook::Hook;
 
-use super::{AttachPoint, Rung, Signal};
+use super::{AttachPoint, Probe, Rung, Signal};
 
 pub(super) const SIGNALS: &[Signal] = &[Signal {
     name: "exact counters",
     rungs: &[Rung {
-        attach: AttachPoint::TpBtf("mod_memcg_lruvec_state"),
-        program: "counter_update",
-        hook: Some(Hook::CounterUpdate),
+        probes: &[Probe {
+            attach: AttachPoint::TpBtf("mod_memcg_lruvec_state"),
+            program: "counter_update",
+            hook: Some(Hook::CounterUpdate),
+        }],
         needs: &[
             "memcg_cgroup",
             "cgroup_kn",

@@ -1,15 +1,17 @@
 use memtrace_ebpf::hook::Hook;
 
-use super::{AttachPoint, Rung, Signal};
+use super::{AttachPoint, Probe, Rung, Signal};
 
 pub(super) const SIGNALS: &[Signal] = &[
     Signal {
         name: "process name",
         rungs: &[
             Rung {
-                attach: AttachPoint::TpBtf("task_rename"),
-                program: "task_rename",
-                hook: Some(Hook::TaskRename),
+                probes: &[Probe {
+                    attach: AttachPoint::TpBtf("task_rename"),
+                    program: "task_rename",
+                    hook: Some(Hook::TaskRename),
+                }],
                 needs: &[
                     "task_tgid",
                     "task_pid",
@@ -18,9 +20,11 @@ pub(super) const SIGNALS: &[Signal] = &[
                 ],
             },
             Rung {
-                attach: AttachPoint::TpBtf("sched_process_exec"),
-                program: "process_exec",
-                hook: Some(Hook::ProcessExec),
+                probes: &[Probe {
+                    attach: AttachPoint::TpBtf("sched_process_exec"),
+                    program: "process_exec",
+                    hook: Some(Hook::ProcessExec),
+                }],
                 needs: &["task_group_leader", "task_comm", "task_start_boottime"],
             },
         ],
@@ -31,9 +35,11 @@ pub(super) const SIGNALS: &[Signal] = &[
     Signal {
         name: "process exit",
         rungs: &[Rung {
-            attach: AttachPoint::TpBtf("sched_process_exit"),
-            program: "process_exit",
-            hook: Some(Hook::ProcessExit),
+            probes: &[Probe {
+                attach: AttachPoint::TpBtf("sched_process_exit"),
+                program: "process_exit",
+                hook: Some(Hook::ProcessExit),
+            }],
             needs: &[],
         }],
         cost: "a reused pid may go by the name of the process that had it before",
@@ -43,9 +49,11 @@ pub(super) const SIGNALS: &[Signal] = &[
     Signal {
         name: "task scan",
         rungs: &[Rung {
-            attach: AttachPoint::Iter("task"),
-            program: "task_samples",
-            hook: None,
+            probes: &[Probe {
+                attach: AttachPoint::Iter("task"),
+                program: "task_samples",
+                hook: None,
+            }],
             needs: &[
                 "task_tgid",
                 "task_pid",
