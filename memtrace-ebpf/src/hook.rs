@@ -41,10 +41,12 @@ pub enum Hook {
     WorkingsetActivation = 15,
     /// `tp_btf/task_rename`
     TaskRename = 16,
+    /// `tp_btf/mod_memcg_lruvec_state`
+    CounterUpdate = 17,
 }
 
 /// How many hooks there are: the size of every map with one slot a hook.
-pub const HOOKS: usize = 17;
+pub const HOOKS: usize = 18;
 
 impl Hook {
     /// Every hook, in the order of its number.
@@ -66,6 +68,7 @@ impl Hook {
         Self::Flush,
         Self::WorkingsetActivation,
         Self::TaskRename,
+        Self::CounterUpdate,
     ];
 }
 

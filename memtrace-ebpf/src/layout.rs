@@ -147,6 +147,53 @@ layout! {
     reclaim_begin_memcg_arg,
     /// Argument number of `order` in the reclaim tracepoints' begin: 0, from 7.1 on 1.
     reclaim_begin_order_arg,
+    /// `NR_ACTIVE_FILE` of `enum node_stat_item`.
+    item_active_file,
+    /// `NR_INACTIVE_FILE`.
+    item_inactive_file,
+    /// `NR_FILE_PAGES`.
+    item_file,
+    /// `NR_ANON_MAPPED`.
+    item_anon,
+    /// `NR_SHMEM`.
+    item_shmem,
+    /// `NR_PAGETABLE`.
+    item_pagetables,
+    /// `WORKINGSET_REFAULT_FILE`.
+    item_workingset_refault_file,
+    /// `WORKINGSET_ACTIVATE_FILE`.
+    item_workingset_activate_file,
+    /// Switch, 1 where `mod_memcg_lruvec_state` passes a long (from 7.1), 0 where an int.
+    counter_update_long,
+    /// Prototype of `workingset_activation`: 0 `(struct page *)`, 1 `(struct folio *)`.
+    activation_prototype,
+    /// Prototype of `workingset_refault`: 0 `(struct page *, shadow)`, 1 `(struct folio *, shadow)`.
+    refault_prototype,
+    /// Prototype of `workingset_eviction`: 0 `(struct page *, target memcg)`, 1 with a folio.
+    eviction_prototype,
+    /// Prototype of `try_to_free_mem_cgroup_pages`: 0 `(memcg, pages, gfp, bool may_swap)`,
+    /// 1 `(memcg, pages, gfp, options)` (6.1), 2 with `int *swappiness` last (from 6.12).
+    memcg_reclaim_prototype,
+    /// Prototype of `shrink_lruvec`: 0 `(struct lruvec *, struct scan_control *)`.
+    shrink_lruvec_prototype,
+    /// Prototype of `try_to_shrink_lruvec`: 0 as that of `shrink_lruvec`.
+    try_to_shrink_lruvec_prototype,
+    /// `scan_control.target_mem_cgroup`.
+    sc_target,
+    /// `scan_control.nr_reclaimed`, unsigned long.
+    sc_nr_reclaimed,
+    /// `scan_control.nr_scanned`, unsigned long.
+    sc_nr_scanned,
+    /// `scan_control.proactive`, its bit counted from the start of the struct (from 5.19).
+    sc_proactive,
+    /// `lruvec.pgdat`.
+    lruvec_pgdat,
+    /// `pglist_data.kswapd`, the node's reclaiming thread.
+    pgdat_kswapd,
+    /// `mem_cgroup_per_node.memcg`.
+    node_memcg,
+    /// `mem_cgroup_per_node.lruvec`, embedded.
+    node_lruvec,
     /// Switch, 1 where `mark_victim` passes a `task_struct *`, 0 where it passes a pid.
     mark_victim_task,
 }

@@ -36,6 +36,8 @@ const FUNCTIONS: &[&str] = &[
     "bpf_iter_task",
     "folio_mark_accessed",
     "mark_page_accessed",
+    "mem_cgroup_out_of_memory",
+    "mem_cgroup_scan_tasks",
     "mem_cgroup_update_lru_size",
     "mod_lruvec_state",
     "oom_badness",
@@ -46,6 +48,8 @@ const FUNCTIONS: &[&str] = &[
     "shrink_lruvec",
     "shrink_page_list",
     "try_to_free_mem_cgroup_pages",
+    "try_to_free_pages",
+    "try_to_shrink_lruvec",
     "workingset_activation",
     "workingset_eviction",
     "workingset_refault",
@@ -85,10 +89,7 @@ fn extract<'a>(btf: &'a Btf<'a>) -> Extract<'a> {
         small.tracepoint(tracepoint);
     }
     for name in FUNCTIONS {
-        let named = |ty: &Type<'_>| btf.is_named(ty.name_offset, name.as_bytes());
-        for ty in btf.funcs().filter(named) {
-            small.whole(ty.id);
-        }
+        small.function(name);
     }
     small
 }
@@ -106,6 +107,7 @@ impl Extract<'_> {
                 unless.iter().for_each(|path| self.member(path));
                 self.member(path);
             }
+            Source::Embedded(path) | Source::Bit(path) => self.member(path),
             Source::Enumerator(name) => self.enumerator(name),
             Source::EitherMember { path, else_path } => {
                 self.member(path);
@@ -120,7 +122,8 @@ impl Extract<'_> {
                     .iter()
                     .for_each(|tracepoint| self.tracepoint(tracepoint));
             }
-            Source::FirstArgument { tracepoint, .. } => self.tracepoint(tracepoint),
+            Source::ArgumentType { tracepoint, .. } => self.tracepoint(tracepoint),
+            Source::Prototype { function, .. } => self.function(function),
             Source::Caller => (),
         }
     }
@@ -130,6 +133,12 @@ impl Extract<'_> {
         self.btf
             .ids(Kind::Typedef, &name)
             .for_each(|id| self.whole(id));
+    }
+
+    fn function(&mut self, name: &str) {
+        let btf = self.btf;
+        let named = |ty: &Type<'_>| btf.is_named(ty.name_offset, name.as_bytes());
+        btf.funcs().filter(named).for_each(|ty| self.whole(ty.id));
     }
 
     /// Keeps a type and what it refers to. Structs and enums begin without members, so this ends.
@@ -332,7 +341,8 @@ fn verify(full: &Btf<'_>, bytes: &[u8]) -> Result<()> {
     }
     for name in FUNCTIONS {
         ensure!(
-            full.has_func(name) == small.has_func(name),
+            full.has_func(name) == small.has_func(name)
+                && full.prototype(name) == small.prototype(name),
             "function {name}"
         );
     }

@@ -52,8 +52,8 @@ const CARGO_FLAGS: [&str; 16] = [
 
 /// What rustc is told, beyond the same.
 ///
-/// `bpf_target_arch` chooses the register layout of aya-ebpf's kprobe arguments. memtrace's
-/// programs read no registers, and one value for all keeps one object for all architectures.
+/// `bpf_target_arch` chooses the register layout of aya-ebpf's kprobe arguments. One value for all
+/// keeps one object for all architectures; on others memtrace leaves its kprobes off (`kernel/plan.rs`).
 ///
 /// bpf-linker leaves filling and copying memory to calls of functions unless told otherwise, and
 /// calls are what [`bpf_calls`] refuses.

@@ -12,6 +12,7 @@ use crate::{
     events::stats,
     folio::{Folio, has_bit, scalar},
     layout::layout,
+    memory::Typed,
     readers, runs, tasks,
 };
 
@@ -29,7 +30,7 @@ pub fn cache_add(ctx: BtfTracePointContext) -> i32 {
 }
 
 #[inline(always)]
-fn added(folio: Folio, table: &mut RunTable) {
+fn added(folio: Folio<Typed>, table: &mut RunTable) {
     let flags = folio.flags();
     let memcg_data = folio.memcg_data(&mut table.scratch);
     if memcg_data == 0 {
@@ -76,7 +77,7 @@ pub fn cache_delete(ctx: BtfTracePointContext) -> i32 {
 }
 
 #[inline(always)]
-fn deleted(folio: Folio, table: &mut RunTable) {
+fn deleted(folio: Folio<Typed>, table: &mut RunTable) {
     let flags = folio.flags();
     let memcg_data = folio.memcg_data(&mut table.scratch);
     if memcg_data == 0 {

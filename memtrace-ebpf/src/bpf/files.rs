@@ -12,7 +12,8 @@ use memtrace_ebpf::{
 
 use crate::{
     events::{EVENTS, header},
-    layout::{enabled, layout, load, load_pointer, present, probe_at},
+    layout::{enabled, layout, present, probe_at},
+    memory::Memory,
 };
 
 /// Dentries walked towards the root before a path counts as truncated.
@@ -50,15 +51,15 @@ impl FileKey {
     /// Reads device and generation of an inode whose number is known already.
     ///
     /// # Safety
-    /// `host` must be a BTF pointer to an inode.
+    /// `host` must be an inode, as `M` wants its pointers.
     #[inline(always)]
-    pub unsafe fn of(host: *const u8, inode: u64) -> Self {
+    pub unsafe fn of<M: Memory>(host: *const u8, inode: u64) -> Self {
         // SAFETY: as the caller promises.
         unsafe {
             Self {
                 inode,
-                device: load(load_pointer(host, layout!(inode_sb)), layout!(sb_dev)),
-                generation: load(host, layout!(inode_generation)),
+                device: M::load(M::load_pointer(host, layout!(inode_sb)), layout!(sb_dev)),
+                generation: M::load(host, layout!(inode_generation)),
             }
         }
     }

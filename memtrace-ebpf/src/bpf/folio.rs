@@ -1,39 +1,55 @@
 //! Folios: how many pages, of what kind, of which file.
 
-use crate::layout::{layout, load, load_pointer, present, probe_at};
+use core::marker::PhantomData;
 
-/// A folio (a `struct page` before 5.16) from a program's argument.
+use crate::{
+    layout::{layout, present, probe_at},
+    memory::{Memory, Probed, Typed},
+};
+
+/// A folio (a `struct page` before 5.16) from a program's argument, read in the way that the kind
+/// of program allows.
 #[derive(Clone, Copy)]
-pub struct Folio(*const u8);
+pub struct Folio<M: Memory>(*const u8, PhantomData<M>);
 
-impl Folio {
+impl Folio<Typed> {
     /// # Safety
     /// `pointer` must be an argument that the kernel declares as `struct folio *` or
     /// `struct page *`.
     #[inline(always)]
     pub unsafe fn new(pointer: *const u8) -> Self {
-        Self(pointer)
+        Self(pointer, PhantomData)
     }
+}
 
+impl Folio<Probed> {
+    /// A folio whose address a kprobe found in a register.
+    #[inline(always)]
+    pub fn at(address: *const u8) -> Self {
+        Self(address, PhantomData)
+    }
+}
+
+impl<M: Memory> Folio<M> {
     /// The word of page flags.
     #[inline(always)]
     pub fn flags(self) -> u64 {
-        // SAFETY: `self.0` is a BTF pointer by the constructor's contract.
-        unsafe { load(self.0, layout!(folio_flags)) }
+        // SAFETY: the pointer is what `M` asks for by the constructors' contracts.
+        unsafe { M::load(self.0, layout!(folio_flags)) }
     }
 
     /// Page index in its file.
     #[inline(always)]
     pub fn index(self) -> u64 {
         // SAFETY: as above.
-        unsafe { load(self.0, layout!(folio_index)) }
+        unsafe { M::load(self.0, layout!(folio_index)) }
     }
 
     /// The `address_space`, null if the folio has left it.
     #[inline(always)]
     pub fn mapping(self) -> *const u8 {
         // SAFETY: as above.
-        unsafe { load_pointer(self.0, layout!(folio_mapping)) }
+        unsafe { M::load_pointer(self.0, layout!(folio_mapping)) }
     }
 
     /// The word that names the owner; `scratch` makes a scalar of it where it is a typed pointer.
@@ -41,7 +57,7 @@ impl Folio {
     pub fn memcg_data(self, scratch: &mut u64) -> u64 {
         // SAFETY: as above.
         scalar(scratch, unsafe {
-            load_pointer(self.0, layout!(folio_memcg_data))
+            M::load_pointer(self.0, layout!(folio_memcg_data))
         })
     }
 
@@ -53,7 +69,7 @@ impl Folio {
         }
         let pages = if present!(folio_nr_pages) {
             // SAFETY: as above.
-            u64::from(unsafe { load::<u32>(self.0, layout!(folio_nr_pages)) })
+            u64::from(unsafe { M::load::<u32>(self.0, layout!(folio_nr_pages)) })
         } else if present!(page_compound_nr) {
             // The count lives in the second `struct page`, which the verifier does not let us reach.
             u64::from(probe_at::<u32>(

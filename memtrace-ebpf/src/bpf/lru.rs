@@ -15,6 +15,7 @@ use crate::{
     events::stats,
     folio::{Folio, has_bit, scalar},
     layout::{layout, load_pointer},
+    memory::Typed,
     readers, runs, tasks,
 };
 
@@ -32,7 +33,7 @@ pub fn lru_activate(ctx: BtfTracePointContext) -> i32 {
 }
 
 #[inline(always)]
-fn activated(folio: Folio, table: &mut RunTable) {
+fn activated(folio: Folio<Typed>, table: &mut RunTable) {
     let flags = folio.flags();
     if has_bit(flags, layout!(pg_swapbacked)) {
         // Anonymous memory and tmpfs count as working set on either list.
@@ -98,7 +99,7 @@ pub fn lru_insertion(ctx: BtfTracePointContext) -> i32 {
 }
 
 #[inline(always)]
-fn inserted(folio: Folio, table: &mut RunTable) {
+fn inserted(folio: Folio<Typed>, table: &mut RunTable) {
     let flags = folio.flags();
     let mapping = folio.mapping();
     let kind = if has_bit(flags, layout!(pg_swapbacked)) {
@@ -158,11 +159,16 @@ fn inserted(folio: Folio, table: &mut RunTable) {
 #[inline(always)]
 fn toucher(mapping_id: u64, index: u64) -> (u32, bool) {
     let mut file_by = None;
-    for table in [
-        reader_table::ACTIVATION,
-        reader_table::GET_PAGES,
-        reader_table::FAULT,
-    ] {
+    if let Some(table) = readers::table(reader_table::ACTIVATION) {
+        let touched = readers::touched(table, mapping_id, index);
+        if let Some(tgid) = touched.page_by {
+            return (tgid, true);
+        }
+        // The kernel calls `workingset_activation` after it put the page into the batch (mm/swap.c,
+        // `folio_mark_accessed`): the page that fills it is drained before, by the task itself.
+        file_by = touched.file_by.map(|_| tasks::current_tgid());
+    }
+    for table in [reader_table::GET_PAGES, reader_table::FAULT] {
         if let Some(table) = readers::table(table) {
             let touched = readers::touched(table, mapping_id, index);
             if let Some(tgid) = touched.page_by {

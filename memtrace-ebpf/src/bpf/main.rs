@@ -12,6 +12,7 @@
 #![no_main]
 
 mod events;
+mod exact;
 mod filemap;
 mod files;
 mod flush;
@@ -19,6 +20,7 @@ mod folio;
 mod layout;
 mod lru;
 mod memcg;
+mod memory;
 mod oom;
 mod readers;
 mod reclaim;

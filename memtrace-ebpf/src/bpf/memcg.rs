@@ -2,7 +2,10 @@
 
 use aya_ebpf::helpers::bpf_get_current_task;
 
-use crate::layout::{layout, present, probe_at};
+use crate::{
+    layout::{layout, present, probe_at},
+    memory::Memory,
+};
 
 /// Cgroup id of the memcg that a folio is charged to; 0 if it is charged to none.
 ///
@@ -18,6 +21,22 @@ pub fn charged(memcg_data: u64) -> u64 {
         memcg = probe_at(memcg, layout!(objcg_memcg));
     }
     cgroup_id(probe_at(memcg, layout!(memcg_cgroup)))
+}
+
+/// Cgroup id of a `struct mem_cgroup`; 0 if the pointer is null.
+///
+/// # Safety
+/// `memcg` must be a pointer as `M` wants it.
+#[inline(always)]
+pub unsafe fn id<M: Memory>(memcg: *const u8) -> u64 {
+    if memcg.is_null() {
+        return 0;
+    }
+    // SAFETY: as the caller promises; the members are typed from there.
+    unsafe {
+        let cgroup = M::load_pointer(memcg, layout!(memcg_cgroup));
+        M::load(M::load_pointer(cgroup, layout!(cgroup_kn)), layout!(kn_id))
+    }
 }
 
 /// Cgroup id of a task's own memory cgroup; 0 if it cannot be read.

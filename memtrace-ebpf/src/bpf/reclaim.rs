@@ -13,8 +13,10 @@ use memtrace_ebpf::{
 
 use crate::{
     events::{header, send, stats},
-    layout::{layout, load, load_pointer, present},
-    memcg, tasks,
+    layout::{layout, present},
+    memcg,
+    memory::Typed,
+    tasks,
 };
 
 /// A pass that has begun.
@@ -49,19 +51,8 @@ pub fn memcg_reclaim_begin(ctx: BtfTracePointContext) -> i32 {
     let mut target = 0;
     if present!(reclaim_begin_memcg_arg) {
         // From 7.1 on the third argument is the memcg; the branch is pruned before.
-        let memcg: *const u8 = ctx.arg(2);
-        if !memcg.is_null() {
-            // SAFETY: a BTF pointer to a mem_cgroup, and typed members from there.
-            target = unsafe {
-                load(
-                    load_pointer(
-                        load_pointer(memcg, layout!(memcg_cgroup)),
-                        layout!(cgroup_kn),
-                    ),
-                    layout!(kn_id),
-                )
-            };
-        }
+        // SAFETY: a BTF pointer to a mem_cgroup by the tracepoint's prototype.
+        target = unsafe { memcg::id::<Typed>(ctx.arg(2)) };
     }
     begin(&ctx, target)
 }

@@ -13,8 +13,10 @@ use crate::{
     events::{EVENTS, header},
     files::{self, FileKey},
     folio::scalar,
-    layout::{layout, load, load_pointer},
-    memcg, tasks,
+    layout::layout,
+    memcg,
+    memory::{Memory, Typed},
+    tasks,
 };
 
 /// One table a hook and CPU, 4.6 KiB each. Written by its hook, and by the flush program while the
@@ -48,7 +50,7 @@ pub struct Pages {
     pub flags: u32,
     /// The process credited.
     pub tgid: u32,
-    /// `address_space`, a BTF pointer.
+    /// `address_space`, a pointer as the program's [`Memory`] wants it.
     pub mapping: *const u8,
     /// The same as a number.
     pub mapping_id: u64,
@@ -88,11 +90,17 @@ impl Key {
 /// Adds a folio to its run. If both slots are taken by other runs, the older of them is sent first.
 #[inline(always)]
 pub fn add(table: &mut RunTable, stats: &mut HookStats, hook: Hook, pages: Pages) {
+    add_by::<Typed>(table, stats, hook, pages);
+}
+
+/// As [`add`], for a program that reads the kernel's memory by `M`.
+#[inline(always)]
+pub fn add_by<M: Memory>(table: &mut RunTable, stats: &mut HookStats, hook: Hook, pages: Pages) {
     stats.pages_produced += pages.pages;
-    // SAFETY: the mapping is a BTF pointer by the field's contract; null reads as 0.
+    // SAFETY: the mapping is a pointer as `M` wants it by the field's contract; null reads as 0.
     let (host, inode) = unsafe {
-        let host = load_pointer(pages.mapping, layout!(mapping_host));
-        (host, load::<u64>(host, layout!(inode_ino)))
+        let host = M::load_pointer(pages.mapping, layout!(mapping_host));
+        (host, M::load::<u64>(host, layout!(inode_ino)))
     };
     let kind_flags = pages.kind as u32 | pages.flags << 16;
     let hash = (pages.mapping_id ^ inode << 1 ^ u64::from(pages.tgid) << 7 ^ u64::from(kind_flags))
@@ -123,8 +131,8 @@ pub fn add(table: &mut RunTable, stats: &mut HookStats, hook: Hook, pages: Pages
     if run.pages != 0 && !send(run, stats, hook as u32) {
         stats.pages_lost += run.pages;
     }
-    // SAFETY: `host` came from the typed mapping.
-    let file = unsafe { FileKey::of(host, inode) };
+    // SAFETY: `host` came from the mapping.
+    let file = unsafe { FileKey::of::<M>(host, inode) };
     *run = Run {
         mapping: pages.mapping_id,
         memcg_data: pages.memcg_data,

@@ -6,9 +6,9 @@ use super::{Aggregator, Window};
 use crate::{
     input::{Facts, FileEvent, FileId, OwnedBy, Sample},
     model::{
-        Evidence, Explanation, Ledger, OomKill, Peak, Phase, PhaseName, RunTable, TaskRef, Trust,
-        TrustInputs, Verdict, Views, Warning, WorkingSet, foreign_use, page_cache_traffic,
-        warnings,
+        Evidence, Explanation, Ledger, OomKill, Peak, Phase, PhaseName, Refaults, RunTable,
+        TaskRef, Trust, TrustInputs, Verdict, Views, Warning, WorkingSet, exact_changes,
+        foreign_use, page_cache_traffic, warnings,
     },
 };
 
@@ -62,10 +62,16 @@ impl Aggregator {
             before: window.before.cgroup,
             after: after.cgroup,
             views: Views::at(after, facts.page_size_bytes),
+            exact: exact_changes(&window.before, after, &self.names, facts.page_size_bytes),
             page_cache: page_cache_traffic(&evidence),
             foreign: foreign_use(&evidence),
             oom_kills: self.oom_kills(facts),
             reclaim: self.reclaim.summary(&self.names),
+            refaults: Refaults::between(
+                &window.before.cgroup,
+                &after.cgroup,
+                facts.page_size_bytes,
+            ),
             run: self.run.clone(),
             trust: Trust::new(TrustInputs {
                 hooks: &self.hooks,

@@ -34,12 +34,10 @@ impl Doctor {
     pub fn run(self, load: &LoadOptions) -> Result<ExitCode, Failure> {
         let kernel = KernelFacts::gather()?;
         let hierarchy = Hierarchy::find();
-        let attached =
-            attach::attach(&kernel, plan::plan(&kernel, &load.without), load).map_err(|error| {
-                match error {
-                    attach::AttachError::NotPermitted => Failure::unsupported(error),
-                    error => Failure::failed(error),
-                }
+        let attached = attach::attach(&kernel, plan::plan(&kernel, true, &load.without), load)
+            .map_err(|error| match error {
+                attach::AttachError::NotPermitted => Failure::unsupported(error),
+                error => Failure::failed(error),
             })?;
         let hooks = &attached.outcomes;
         let cgroup = match &hierarchy {
@@ -86,6 +84,9 @@ fn text(kernel: &KernelFacts, cgroup: &str, hooks: &[HookOutcome]) -> String {
         if !hook.refused.is_empty() {
             let _ = writeln!(out, "  {:<21}   so {}", "", hook.cost);
         }
+        if let (Some(asked_by), Some(_)) = (&hook.opt_in, &hook.attached) {
+            let _ = writeln!(out, "  {:<21}   {asked_by}", "");
+        }
     }
     let off = hooks.iter().filter(|hook| hook.attached.is_none()).count();
     let needed = hooks
@@ -125,6 +126,7 @@ fn as_json(kernel: &KernelFacts, cgroup: &str, hooks: &[HookOutcome]) -> Value {
             })).collect::<Vec<_>>(),
             "cost": if !hook.refused.is_empty() { Some(&hook.cost) } else { None },
             "optional": hook.optional,
+            "opt_in": hook.opt_in,
         })).collect::<Vec<_>>(),
         "missing_members": kernel.resolved.missing.iter().map(|(field, reason)| json!({
             "field": field,

@@ -7,24 +7,25 @@ use std::{
 
 use aya::{
     Btf, Ebpf, EbpfLoader, VerifierLogLevel,
-    maps::{MapData, MapError, PerCpuArray, PerCpuValues, RingBuf},
+    maps::{MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues, RingBuf},
     programs::{
-        BtfTracePoint, FEntry, Iter, Program, ProgramError, RawTracePoint, fentry::FEntryLink,
-        tp_btf::BtfTracePointLink,
+        BtfTracePoint, FEntry, FExit, Iter, KProbe, Program, ProgramError, RawTracePoint,
+        fentry::FEntryLink, fexit::FExitLink, kprobe::KProbeLink, tp_btf::BtfTracePointLink,
     },
 };
 use memtrace_ebpf::{
+    exact::{COUNTERS, CounterFlow},
     hook::{Hook, HookStats},
     run::RunTable,
 };
 
 use super::{
     facts::KernelFacts,
-    hooks::{AttachPoint, Rung},
+    hooks::{AttachPoint, Probe, Rung},
     plan::Planned,
     programs::{OBJECT, map},
 };
-use crate::input::{HookCounters, HookOutcome};
+use crate::input::{ExactCounters, ExactFlow, HookCounters, HookOutcome};
 
 /// Why memtrace could not start to trace at all.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +59,10 @@ pub enum AttachError {
     },
 }
 
+/// Cgroups whose counters exact mode can sum: 128 bytes each and CPU. A node has at most some
+/// thousands that are in use at once.
+const EXACT_CGROUPS: u32 = 8_192;
+
 /// How to load.
 #[derive(Clone, Debug)]
 pub struct LoadOptions {
@@ -65,6 +70,8 @@ pub struct LoadOptions {
     pub ring_bytes: u32,
     /// Let the programs log.
     pub verbose: bool,
+    /// Sum every update of a memcg's counters, too.
+    pub exact: bool,
     /// Hooks to leave out, as `doctor` names them, e.g. `fentry/workingset_activation`.
     pub without: Vec<String>,
 }
@@ -75,6 +82,7 @@ impl Default for LoadOptions {
         Self {
             ring_bytes: 1 << 20,
             verbose: false,
+            exact: false,
             without: Vec::new(),
         }
     }
@@ -85,12 +93,13 @@ pub struct Attached {
     ebpf: Ebpf,
     /// What became of each signal.
     pub outcomes: Vec<HookOutcome>,
-    hooks: Vec<Rung>,
+    probes: Vec<Probe>,
     /// Dropped to detach: programs and their counters outlive it.
     links: Vec<Link>,
     /// The flush program is loaded.
     flushes: bool,
     stats: PerCpuArray<MapData, HookStats>,
+    counter_flows: PerCpuHashMap<MapData, u64, CounterFlow>,
     runs: PerCpuArray<MapData, RunTable>,
 }
 
@@ -99,6 +108,8 @@ pub struct Attached {
 enum Link {
     TpBtf(BtfTracePointLink),
     Fentry(FEntryLink),
+    Fexit(FExitLink),
+    Kprobe(KProbeLink),
 }
 
 /// Loads the object with the layout of this kernel, and attaches what the plan allows.
@@ -127,6 +138,10 @@ pub fn attach(
         .override_global("LAYOUT", &layout, true)
         .override_global("AYA_LOG_LEVEL", &log_level, false)
         .map_max_entries(map::EVENTS, options.ring_bytes)
+        .map_max_entries(
+            map::COUNTER_FLOWS,
+            if options.exact { EXACT_CGROUPS } else { 1 },
+        )
         .load(OBJECT)
         .map_err(|error| {
             if is_permission(&error) {
@@ -137,7 +152,7 @@ pub fn attach(
         })?;
     let btf = Btf::from_sys_fs()?;
     let mut outcomes = Vec::new();
-    let mut hooks = Vec::new();
+    let mut probes = Vec::new();
     let mut links = Vec::new();
     for planned in plan {
         let mut refused = Vec::new();
@@ -145,26 +160,16 @@ pub fn attach(
         for (rung, reason) in planned.rungs {
             let result = match reason {
                 Some(reason) => Err(reason),
-                None => match attach_one(&mut ebpf, rung, &btf) {
-                    Ok(link) => {
-                        links.extend(link);
-                        Ok(())
-                    }
-                    Err(error) => {
-                        if let ProgramError::LoadError { verifier_log, .. } = &error {
-                            log::debug!("{}: the verifier says:\n{verifier_log}", rung.program);
-                        }
-                        Err(words(&error))
-                    }
-                },
+                None => attach_rung(&mut ebpf, rung, &btf),
             };
             match result {
-                Ok(()) => {
-                    attached = Some(rung.attach.to_string());
-                    hooks.push(rung);
+                Ok(taken) => {
+                    attached = Some(rung.to_string());
+                    probes.extend(rung.probes);
+                    links.extend(taken);
                     break;
                 }
-                Err(reason) => refused.push((rung.attach.to_string(), reason)),
+                Err(reason) => refused.push((rung.to_string(), reason)),
             }
         }
         outcomes.push(HookOutcome {
@@ -173,6 +178,7 @@ pub fn attach(
             refused,
             cost: planned.signal.cost.to_owned(),
             optional: planned.signal.optional,
+            opt_in: planned.signal.opt_in.map(str::to_owned),
         });
     }
     // Without a hook there is nothing to flush, and what refused the hooks would refuse this too.
@@ -185,23 +191,47 @@ pub fn attach(
     }
     let stats = take_map(&mut ebpf, map::STATS)?;
     let runs = take_map(&mut ebpf, map::RUNS)?;
+    let counter_flows = take_map(&mut ebpf, map::COUNTER_FLOWS)?;
     Ok(Attached {
         ebpf,
         outcomes,
-        hooks,
+        probes,
         links,
         flushes,
         stats,
+        counter_flows,
         runs,
     })
 }
 
+/// Attaches every program of a rung, or none: what hangs already is dropped when a later one is
+/// refused. The error says why, in one line.
+fn attach_rung(ebpf: &mut Ebpf, rung: Rung, btf: &Btf) -> Result<Vec<Link>, String> {
+    let mut links = Vec::new();
+    for probe in rung.probes {
+        match attach_one(ebpf, *probe, btf) {
+            Ok(link) => links.extend(link),
+            Err(error) => {
+                if let ProgramError::LoadError { verifier_log, .. } = &error {
+                    log::debug!("{}: the verifier says:\n{verifier_log}", probe.program);
+                }
+                let reason = words(&error);
+                return Err(match rung.probes {
+                    [_] => reason,
+                    _ => format!("{}: {reason}", probe.attach),
+                });
+            }
+        }
+    }
+    Ok(links)
+}
+
 /// Loads and attaches one program. An iterator is only loaded: it is attached anew for each scan.
-fn attach_one(ebpf: &mut Ebpf, rung: Rung, btf: &Btf) -> Result<Option<Link>, ProgramError> {
+fn attach_one(ebpf: &mut Ebpf, probe: Probe, btf: &Btf) -> Result<Option<Link>, ProgramError> {
     let program = ebpf
-        .program_mut(rung.program)
+        .program_mut(probe.program)
         .ok_or(ProgramError::NotLoaded)?;
-    match rung.attach {
+    match probe.attach {
         AttachPoint::TpBtf(name) => {
             let program: &mut BtfTracePoint = program.try_into()?;
             program.load(name, btf)?;
@@ -213,6 +243,18 @@ fn attach_one(ebpf: &mut Ebpf, rung: Rung, btf: &Btf) -> Result<Option<Link>, Pr
             program.load(name, btf)?;
             let link = program.attach()?;
             Ok(Some(Link::Fentry(program.take_link(link)?)))
+        }
+        AttachPoint::Fexit(name) => {
+            let program: &mut FExit = program.try_into()?;
+            program.load(name, btf)?;
+            let link = program.attach()?;
+            Ok(Some(Link::Fexit(program.take_link(link)?)))
+        }
+        AttachPoint::Kprobe(name) | AttachPoint::Kretprobe(name) => {
+            let program: &mut KProbe = program.try_into()?;
+            program.load()?;
+            let link = program.attach(name, 0)?;
+            Ok(Some(Link::Kprobe(program.take_link(link)?)))
         }
         AttachPoint::Iter(name) => {
             let program: &mut Iter = program.try_into()?;
@@ -277,7 +319,11 @@ fn words(error: &ProgramError) -> String {
                 (_, None) => io_error.to_string(),
             }
         }
-        other => other.to_string(),
+        // aya says what it was doing, the errors beneath say why it failed.
+        other => std::iter::successors(Some(other as &dyn std::error::Error), |e| e.source())
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(": "),
     }
 }
 
@@ -306,11 +352,11 @@ impl Attached {
     /// # Errors
     /// As the kernel reports them.
     pub fn task_samples(&mut self) -> Option<io::Result<Vec<u8>>> {
-        let rung = self
-            .hooks
+        let probe = self
+            .probes
             .iter()
-            .find(|rung| matches!(rung.attach, AttachPoint::Iter("task")))?;
-        let program = self.ebpf.program_mut(rung.program)?;
+            .find(|probe| matches!(probe.attach, AttachPoint::Iter("task")))?;
+        let program = self.ebpf.program_mut(probe.program)?;
         Some(read_iterator(program).map_err(io::Error::other).flatten())
     }
 
@@ -343,15 +389,58 @@ impl Attached {
         self.runs.get(&hook, 0)
     }
 
+    /// What was added to and taken from the counters of some cgroups since the hooks were attached;
+    /// `None` if exact mode is off. A cgroup of which nothing changed is absent.
+    ///
+    /// # Errors
+    /// As the kernel reports them.
+    pub fn counter_flows(
+        &self,
+        cgroup_ids: impl Iterator<Item = u64>,
+    ) -> Result<Option<Vec<ExactCounters>>, MapError> {
+        let mut probes = self.probes.iter();
+        if !probes.any(|probe| probe.hook == Some(Hook::CounterUpdate)) {
+            return Ok(None);
+        }
+        let mut found = Vec::new();
+        for cgroup_id in cgroup_ids {
+            let cpus = match self.counter_flows.get(&cgroup_id, 0) {
+                Ok(cpus) => cpus,
+                Err(MapError::KeyNotFound) => continue,
+                Err(error) => return Err(error),
+            };
+            let sum = |of: fn(&CounterFlow) -> &[u64; COUNTERS.len()]| {
+                let mut sums = [0; COUNTERS.len()];
+                for (counter, pages) in sums.iter_mut().enumerate() {
+                    *pages = cpus.iter().map(|cpu| of(cpu)[counter]).sum();
+                }
+                sums
+            };
+            let (in_pages, out_pages) = (sum(|cpu| &cpu.in_pages), sum(|cpu| &cpu.out_pages));
+            let flows = COUNTERS.iter().zip(in_pages).zip(out_pages);
+            found.push(ExactCounters {
+                cgroup_id,
+                flows: flows
+                    .map(|((counter, in_pages), out_pages)| ExactFlow {
+                        counter: (*counter).to_owned(),
+                        in_pages,
+                        out_pages,
+                    })
+                    .collect(),
+            });
+        }
+        Ok(Some(found))
+    }
+
     /// What every attached hook did so far, all CPUs, and the flush program.
     ///
     /// # Errors
     /// As the kernel reports them.
     pub fn counters(&self) -> Result<Vec<HookCounters>, MapError> {
         let flush = (Hook::Flush, "flush", "flush".to_owned());
-        self.hooks
+        self.probes
             .iter()
-            .filter_map(|rung| Some((rung.hook?, rung.program, rung.attach.to_string())))
+            .filter_map(|probe| Some((probe.hook?, probe.program, probe.attach.to_string())))
             .chain([flush])
             .map(|(hook, program, name)| {
                 let mut counters = HookCounters {
@@ -371,11 +460,14 @@ impl Attached {
     }
 
     /// Times the kernel skipped a program because it was already running on that CPU
-    /// (kernel/bpf/trampoline.c, kernel/trace/bpf_trace.c; from 5.12).
+    /// (kernel/bpf/trampoline.c, kernel/trace/bpf_trace.c; from 5.12), or, a kprobe's, because any
+    /// other kprobe's program was (`trace_call_bpf`; counted from 6.6).
     fn recursion_misses(&self, program: &str) -> Option<u64> {
         let fd = match self.ebpf.program(program)? {
             Program::BtfTracePoint(program) => program.fd(),
             Program::FEntry(program) => program.fd(),
+            Program::FExit(program) => program.fd(),
+            Program::KProbe(program) => program.fd(),
             Program::RawTracePoint(program) => program.fd(),
             _ => return None,
         }

@@ -128,12 +128,16 @@ fn known_targets(btf: &Btf<'_>) -> Vec<&'static str> {
     use super::hooks::{AttachPoint, signals};
     signals()
         .flat_map(|signal| signal.rungs)
-        .filter(|rung| match rung.attach {
+        .flat_map(|rung| rung.probes)
+        .filter(|probe| match probe.attach {
             AttachPoint::TpBtf(name) => btf.tracepoint_args(name).is_some(),
-            AttachPoint::Fentry(name) => btf.has_func(name),
+            AttachPoint::Fentry(name)
+            | AttachPoint::Fexit(name)
+            | AttachPoint::Kprobe(name)
+            | AttachPoint::Kretprobe(name) => btf.has_func(name),
             AttachPoint::Iter(name) => btf.has_func(&format!("bpf_iter_{name}")),
         })
-        .map(|rung| rung.attach.target())
+        .map(|probe| probe.attach.target())
         .collect()
 }
 

@@ -62,12 +62,26 @@ pub enum Source {
         /// As [`Btf::tracepoint_args`] names types.
         type_name: &'static str,
     },
-    /// Which of several types a tracepoint's first argument has, by position.
-    FirstArgument {
+    /// Which of several types an argument of a tracepoint has: its place in `type_names`.
+    ArgumentType {
         /// The tracepoint.
         tracepoint: &'static str,
+        /// Number of the argument.
+        position: usize,
         /// As [`Btf::tracepoint_args`] names types.
         type_names: &'static [&'static str],
+    },
+    /// Byte offset of an embedded struct or array, whatever its size.
+    Embedded(&'static str),
+    /// Number of a flag's bit, counted from the start of its struct: byte `bit / 8`, bit `bit % 8`.
+    Bit(&'static str),
+    /// Which of several prototypes a function has, by position: what its arguments and its result
+    /// are, and where, is decided by this one number.
+    Prototype {
+        /// The function.
+        function: &'static str,
+        /// As [`Btf::prototype`] writes them, oldest kernel first.
+        forms: &'static [&'static str],
     },
     /// Not a matter of types: the caller finds out and sets it.
     Caller,
@@ -75,6 +89,10 @@ pub enum Source {
 
 const fn member(bytes: u32, paths: &'static [&'static str]) -> Source {
     Source::Member { paths, bytes }
+}
+
+const fn prototype_of(function: &'static str, forms: &'static [&'static str]) -> Source {
+    Source::Prototype { function, forms }
 }
 
 const OLD_FOLIO_NR_PAGES: &str = "folio._folio_nr_pages";
@@ -251,10 +269,96 @@ pub const TABLE: &[(&str, Source)] = &[
             type_name: "int",
         },
     ),
+    ("item_active_file", Source::Enumerator("NR_ACTIVE_FILE")),
+    ("item_inactive_file", Source::Enumerator("NR_INACTIVE_FILE")),
+    ("item_file", Source::Enumerator("NR_FILE_PAGES")),
+    ("item_anon", Source::Enumerator("NR_ANON_MAPPED")),
+    ("item_shmem", Source::Enumerator("NR_SHMEM")),
+    ("item_pagetables", Source::Enumerator("NR_PAGETABLE")),
+    (
+        "item_workingset_refault_file",
+        Source::Enumerator("WORKINGSET_REFAULT_FILE"),
+    ),
+    (
+        "item_workingset_activate_file",
+        Source::Enumerator("WORKINGSET_ACTIVATE_FILE"),
+    ),
+    (
+        "counter_update_long",
+        Source::ArgumentType {
+            tracepoint: "mod_memcg_lruvec_state",
+            position: 2,
+            type_names: &["int", "long"],
+        },
+    ),
+    (
+        "activation_prototype",
+        prototype_of(
+            "workingset_activation",
+            &["void (struct page *)", "void (struct folio *)"],
+        ),
+    ),
+    (
+        "refault_prototype",
+        prototype_of(
+            "workingset_refault",
+            &[
+                "void (struct page *, void *)",
+                "void (struct folio *, void *)",
+            ],
+        ),
+    ),
+    (
+        "eviction_prototype",
+        prototype_of(
+            "workingset_eviction",
+            &[
+                "void * (struct page *, struct mem_cgroup *)",
+                "void * (struct folio *, struct mem_cgroup *)",
+            ],
+        ),
+    ),
+    (
+        "memcg_reclaim_prototype",
+        prototype_of(
+            "try_to_free_mem_cgroup_pages",
+            &[
+                "unsigned long (struct mem_cgroup *, unsigned long, gfp_t, bool)",
+                "unsigned long (struct mem_cgroup *, unsigned long, gfp_t, unsigned int)",
+                "unsigned long (struct mem_cgroup *, unsigned long, gfp_t, unsigned int, int *)",
+            ],
+        ),
+    ),
+    (
+        "shrink_lruvec_prototype",
+        prototype_of(
+            "shrink_lruvec",
+            &["void (struct lruvec *, struct scan_control *)"],
+        ),
+    ),
+    (
+        "try_to_shrink_lruvec_prototype",
+        prototype_of(
+            "try_to_shrink_lruvec",
+            &["bool (struct lruvec *, struct scan_control *)"],
+        ),
+    ),
+    ("sc_target", member(8, &["scan_control.target_mem_cgroup"])),
+    ("sc_nr_reclaimed", member(8, &["scan_control.nr_reclaimed"])),
+    ("sc_nr_scanned", member(8, &["scan_control.nr_scanned"])),
+    ("sc_proactive", Source::Bit("scan_control.proactive")),
+    ("lruvec_pgdat", member(8, &["lruvec.pgdat"])),
+    ("pgdat_kswapd", member(8, &["pglist_data.kswapd"])),
+    ("node_memcg", member(8, &["mem_cgroup_per_node.memcg"])),
+    (
+        "node_lruvec",
+        Source::Embedded("mem_cgroup_per_node.lruvec"),
+    ),
     (
         "mark_victim_task",
-        Source::FirstArgument {
+        Source::ArgumentType {
             tracepoint: "mark_victim",
+            position: 0,
             type_names: &["int", "struct task_struct *"],
         },
     ),
@@ -338,10 +442,17 @@ impl Source {
                 tracepoints,
                 type_name,
             } => argument(btf, tracepoints, type_name),
-            Self::FirstArgument {
+            Self::ArgumentType {
                 tracepoint,
+                position,
                 type_names,
-            } => first_argument(btf, tracepoint, type_names),
+            } => argument_type(btf, tracepoint, position, type_names),
+            Self::Embedded(path) => btf
+                .member(path)
+                .map(|found| found.offset_bytes)
+                .map_err(reason),
+            Self::Bit(path) => bit(btf, path),
+            Self::Prototype { function, forms } => prototype(btf, function, forms),
             Self::Caller => return None,
         })
     }
@@ -366,6 +477,14 @@ fn first_member(btf: &Btf<'_>, paths: &[&str], bytes: u32) -> Result<u32, String
         }
     }
     Err(reasons.join("; "))
+}
+
+fn bit(btf: &Btf<'_>, path: &str) -> Result<u32, String> {
+    let found = btf.member(path).map_err(reason)?;
+    match found.bits {
+        Some((bit, 1)) => Ok(8 * found.offset_bytes + u32::from(bit)),
+        _ => Err(format!("`{path}` is not a single bit on this kernel")),
+    }
 }
 
 fn second_page(btf: &Btf<'_>, unless: &[&str], path: &str, bytes: u32) -> Result<u32, String> {
@@ -400,18 +519,39 @@ fn argument(btf: &Btf<'_>, tracepoints: &[&str], type_name: &str) -> Result<u32,
     }
 }
 
-fn first_argument(btf: &Btf<'_>, tracepoint: &str, type_names: &[&str]) -> Result<u32, String> {
+fn argument_type(
+    btf: &Btf<'_>,
+    tracepoint: &str,
+    position: usize,
+    type_names: &[&str],
+) -> Result<u32, String> {
     let args = btf.tracepoint_args(tracepoint);
     let args = args.ok_or_else(|| format!("this kernel has no tracepoint {tracepoint}"))?;
-    let position = type_names
+    let found = type_names
         .iter()
-        .position(|name| args.first().is_some_and(|arg| arg == name));
-    let position = position.map(|position| position as u32);
-    position.ok_or_else(|| {
+        .position(|name| args.get(position).is_some_and(|arg| arg == name));
+    let found = found.map(|found| found as u32);
+    found.ok_or_else(|| {
         format!(
-            "tracepoint {tracepoint} passes ({}), expected {}",
+            "tracepoint {tracepoint} passes ({}), expected {} as argument {position}",
             args.join(", "),
             type_names.join(" or ")
         )
     })
 }
+
+fn prototype(btf: &Btf<'_>, function: &str, forms: &[&str]) -> Result<u32, String> {
+    let found = btf
+        .prototype(function)
+        .ok_or_else(|| format!("this kernel has no function {function}"))?;
+    let position = forms.iter().position(|form| *form == found);
+    position.map(|position| position as u32).ok_or_else(|| {
+        format!(
+            "{function} is `{found}`, the programs know `{}`",
+            forms.join("` and `")
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests;

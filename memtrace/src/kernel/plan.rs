@@ -4,8 +4,11 @@ use std::collections::BTreeSet;
 
 use super::{
     facts::KernelFacts,
-    hooks::{self, Rung, Signal},
+    hooks::{self, Probe, Rung, Signal},
 };
+
+/// The BPF object is built once for all architectures, and its kprobes read x86_64's registers.
+const HAS_KPROBES: bool = cfg!(target_arch = "x86_64");
 
 /// One signal with its rungs judged.
 #[derive(Debug)]
@@ -16,9 +19,11 @@ pub struct Planned {
     pub rungs: Vec<(Rung, Option<String>)>,
 }
 
-/// Judges every rung by the facts, and by what the user switched off.
-pub fn plan(facts: &KernelFacts, without: &[String]) -> Vec<Planned> {
-    plan_signals(&facts.known_targets, without, |fields| {
+/// Judges every rung by the facts, and by what the user switched off; with the signals that must
+/// be asked for if `exact`.
+pub fn plan(facts: &KernelFacts, exact: bool, without: &[String]) -> Vec<Planned> {
+    let signals = hooks::signals().filter(|signal| exact || signal.opt_in.is_none());
+    plan_signals(signals, &facts.known_targets, without, |fields| {
         facts.resolved.missing(fields)
     })
 }
@@ -30,7 +35,8 @@ pub fn plan(facts: &KernelFacts, without: &[String]) -> Vec<Planned> {
 pub fn hook_name(typed: &str) -> Result<String, String> {
     let known: BTreeSet<String> = hooks::signals()
         .flat_map(|signal| signal.rungs)
-        .map(|rung| rung.attach.to_string())
+        .flat_map(|rung| rung.probes)
+        .map(|probe| probe.attach.to_string())
         .collect();
     if known.contains(typed) {
         return Ok(typed.to_owned());
@@ -40,23 +46,37 @@ pub fn hook_name(typed: &str) -> Result<String, String> {
 }
 
 fn plan_signals(
+    signals: impl Iterator<Item = &'static Signal>,
     known_targets: &[&str],
     without: &[String],
     missing: impl Fn(&[&str]) -> Option<String>,
 ) -> Vec<Planned> {
-    hooks::signals()
+    signals
         .map(|signal| Planned {
             signal,
             rungs: signal
                 .rungs
                 .iter()
                 .map(|rung| {
-                    let reason = if !known_targets.contains(&rung.attach.target()) {
-                        Some("this kernel does not have it".to_owned())
-                    } else if without.contains(&rung.attach.to_string()) {
-                        Some("switched off by --without-hook".to_owned())
-                    } else {
-                        missing(rung.needs)
+                    let unknown = |probe: &&Probe| !known_targets.contains(&probe.attach.target());
+                    let is_off = |probe: &Probe| without.contains(&probe.attach.to_string());
+                    let reason = match rung.probes.iter().find(unknown) {
+                        None if !HAS_KPROBES
+                            && rung.probes.iter().any(|p| p.attach.is_kprobe()) =>
+                        {
+                            Some("the BPF object knows the registers of x86_64 only".to_owned())
+                        }
+                        None if rung.probes.iter().any(is_off) => {
+                            Some("switched off by --without-hook".to_owned())
+                        }
+                        None => missing(rung.needs),
+                        Some(_) if rung.probes.len() == 1 => {
+                            Some("this kernel does not have it".to_owned())
+                        }
+                        Some(probe) => Some(format!(
+                            "this kernel does not have {}",
+                            probe.attach.target()
+                        )),
                     };
                     (*rung, reason)
                 })
@@ -72,20 +92,21 @@ mod tests {
     fn all_targets() -> Vec<&'static str> {
         hooks::signals()
             .flat_map(|signal| signal.rungs)
-            .map(|rung| rung.attach.target())
+            .flat_map(|rung| rung.probes)
+            .map(|probe| probe.attach.target())
             .collect()
     }
 
     fn refused(plan: &[Planned]) -> Vec<(&'static str, &str)> {
         plan.iter()
             .flat_map(|planned| &planned.rungs)
-            .filter_map(|(rung, reason)| Some((rung.program, reason.as_deref()?)))
+            .filter_map(|(rung, reason)| Some((rung.probes[0].program, reason.as_deref()?)))
             .collect()
     }
 
     #[test]
     fn everything_is_tried_on_a_kernel_that_has_everything() {
-        let plan = plan_signals(&all_targets(), &[], |_| None);
+        let plan = plan_signals(hooks::signals(), &all_targets(), &[], |_| None);
         assert!(refused(&plan).is_empty());
     }
 
@@ -95,7 +116,7 @@ mod tests {
             .into_iter()
             .filter(|target| *target != "mm_filemap_get_pages")
             .collect();
-        let plan = plan_signals(&targets, &[], |_| None);
+        let plan = plan_signals(hooks::signals(), &targets, &[], |_| None);
         assert_eq!(
             refused(&plan),
             [("get_pages", "this kernel does not have it")]
@@ -105,7 +126,7 @@ mod tests {
     #[test]
     fn what_the_user_leaves_out_is_off_with_that_reason() {
         let name = hook_name("fentry/workingset_activation").unwrap();
-        let plan = plan_signals(&all_targets(), &[name], |_| None);
+        let plan = plan_signals(hooks::signals(), &all_targets(), &[name], |_| None);
         assert_eq!(
             refused(&plan),
             [("workingset_activation", "switched off by --without-hook")]
@@ -116,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_missing_member_turns_off_exactly_the_hooks_that_need_it() {
-        let plan = plan_signals(&all_targets(), &[], |fields| {
+        let plan = plan_signals(hooks::signals(), &all_targets(), &[], |fields| {
             fields
                 .contains(&"mm_pgtables_bytes")
                 .then(|| "mm_struct.pgtables_bytes: no such member".to_owned())

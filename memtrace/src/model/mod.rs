@@ -7,6 +7,7 @@
 mod causes;
 mod component;
 mod error_bound;
+mod exact;
 mod explanation;
 mod ledger;
 mod names;
@@ -25,8 +26,10 @@ pub use self::{
     causes::{Cause, CauseKind, Rest, Traffic, capped},
     component::{Component, ComponentName, Reclaimable},
     error_bound::ErrorBound,
+    exact::ExactChange,
     explanation::{
-        Explanation, OomKill, Peak, Phase, PhaseName, Reclaim, ReclaimGroup, RunOutcome, WorkingSet,
+        Explanation, OomKill, Peak, Phase, PhaseName, Reclaim, ReclaimGroup, Refaults, RunOutcome,
+        WorkingSet,
     },
     ledger::{Ledger, fit_together},
     names::{CgroupRef, FileRef, TaskRef},
@@ -38,6 +41,7 @@ pub use self::{
 };
 pub(crate) use self::{
     causes::{foreign_use, page_cache_traffic},
+    exact::exact_changes,
     ledger::Evidence,
     names::Names,
     trust::TrustInputs,

@@ -41,6 +41,8 @@ pub enum Warning {
     MultiGenLru,
     /// The kernel forbids reading its memory by address.
     LockedDown,
+    /// The LRU was switched in the window.
+    LruSwitched,
     /// The processes could not be scanned at both ends.
     ProcessesUnknown,
     /// The kernel does not tell a component, or did not at both ends.
@@ -83,6 +85,7 @@ impl Warning {
             Self::HookDegraded { .. } => "hook_degraded",
             Self::MultiGenLru => "mglru",
             Self::LockedDown => "locked_down",
+            Self::LruSwitched => "lru_switched",
             Self::ProcessesUnknown => "processes_unknown",
             Self::ComponentUnknown { .. } => "component_unknown",
             Self::BoundExceeded { .. } => "bound_exceeded",
@@ -121,9 +124,17 @@ impl fmt::Display for Warning {
             Self::HookDegraded { signal, cost } => {
                 write!(f, "second-best hook for {signal}: {cost}")
             }
+            Self::LruSwitched => f.write_str(
+                "the kernel was switched between the classic LRU and MGLRU meanwhile \
+                 (/sys/kernel/mm/lru_gen/enabled), which moves pages between active_file and \
+                 inactive_file without anybody using them",
+            ),
             Self::MultiGenLru => f.write_str(
-                "this kernel keeps file pages in generations (MGLRU): active_file is the two \
-                 youngest, and no single page's activation is claimed",
+                "this kernel decides by generations (MGLRU) what is active: active_file is the two \
+                 youngest, which a page joins when it is faulted in, comes back soon after its \
+                 eviction or is found used by a walk of the page tables, and leaves when a new \
+                 generation begins; a second read(2) moves nothing, so no page's activation is \
+                 claimed",
             ),
             Self::LockedDown => f.write_str(
                 "this kernel is locked down (confidentiality), so no program may look up whose page \
@@ -209,6 +220,9 @@ pub(crate) fn warnings(
     }
     if explanation.facts.locked_down {
         warnings.push(Warning::LockedDown);
+    }
+    if before.lru.is_some() && after.lru.is_some() && before.lru != after.lru {
+        warnings.push(Warning::LruSwitched);
     }
     if before.tasks.is_none() || after.tasks.is_none() {
         warnings.push(Warning::ProcessesUnknown);

@@ -15,7 +15,7 @@ pub(super) fn full_ring(host: &Host) -> anyhow::Result<Outcome> {
     let room = Room::new(host)?;
     let watch = Watch::start_with(host, &room.cgroup, room.folder(), &ONE_PAGE_RING)?;
     watch.running().signal(Signal::STOP)?;
-    let files = host.scaled(3000).max(600);
+    let files = host.scaled(3000).max(1500);
     let littered = room.hog(&["litter", text(room.folder())?, &files.to_string()]);
     watch.running().signal(Signal::CONT)?;
     littered?;

@@ -7,6 +7,7 @@ mod conservation;
 mod contention;
 mod damage;
 mod degraded;
+mod exact;
 mod footprint;
 mod room;
 mod rungs;
@@ -43,6 +44,7 @@ cases! {
     written_here_read_there: cache::shared,
     written_here_read_there_without_fentry: cache::shared_without_fentry,
     active_pages_match_kpageflags: cache::oracle,
+    exact_counters_match_memory_stat: exact::counters,
     default_ring_loses_nothing: conservation::default_ring,
     one_page_ring_conserves: conservation::full_ring,
     skipped_hook_calls_are_told: contention::skipped_calls,

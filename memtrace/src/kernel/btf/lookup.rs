@@ -279,6 +279,32 @@ impl<'a> Btf<'a> {
             .then_some(first)
     }
 
+    /// A function's type as C writes it, names and qualifiers left out:
+    /// `void (struct folio *, void *)`. Integers go by their short names (`unsigned long`), which
+    /// compilers spell differently in BTF.
+    ///
+    /// `None` if there is no such function, or if several of that name differ.
+    pub fn prototype(&self, function: &str) -> Option<String> {
+        let named = |ty: &Type<'_>| self.is_named(ty.name_offset, function.as_bytes());
+        let mut found = self.funcs().filter(named).map(|ty| self.signature(&ty));
+        let first = found.next()??;
+        found
+            .all(|other| other.as_ref() == Some(&first))
+            .then_some(first)
+    }
+
+    fn signature(&self, function: &Type<'a>) -> Option<String> {
+        let prototype = self
+            .strip(function.size_or_type)
+            .filter(|ty| ty.kind == Kind::FuncProto)?;
+        let result = self.type_name(prototype.size_or_type, MAX_DEPTH)?;
+        let arguments: Option<Vec<String>> = prototype
+            .rows()
+            .map(|[_, type_id]| self.type_name(type_id, MAX_DEPTH))
+            .collect();
+        Some(format!("{result} ({})", arguments?.join(", ")))
+    }
+
     fn arguments(&self, typedef: u32) -> Option<Vec<String>> {
         let pointer = self.strip(typedef).filter(|ty| ty.kind == Kind::Ptr)?;
         let prototype = self
@@ -310,6 +336,13 @@ impl<'a> Btf<'a> {
             _ => "",
         };
         let name = String::from_utf8_lossy(self.string(ty.name_offset)?);
+        let name = match (ty.kind, name.as_ref()) {
+            (Kind::Int, "long unsigned int") => "unsigned long",
+            (Kind::Int, "long int") => "long",
+            (Kind::Int, "long long unsigned int") => "unsigned long long",
+            (Kind::Int, "long long int") => "long long",
+            (_, name) => name,
+        };
         Some(format!("{prefix}{name}"))
     }
 }

@@ -1,48 +1,59 @@
 use memtrace_ebpf::hook::Hook;
 
-use super::{AttachPoint, FOLIO, Rung, Signal};
+use super::{AttachPoint, FOLIO, Probe, Rung, Signal};
 
 pub(super) const SIGNALS: &[Signal] = &[
     Signal {
         name: "activation",
         rungs: &[Rung {
-            attach: AttachPoint::TpBtf("mm_lru_activate"),
-            program: "lru_activate",
-            hook: Some(Hook::LruActivate),
+            probes: &[Probe {
+                attach: AttachPoint::TpBtf("mm_lru_activate"),
+                program: "lru_activate",
+                hook: Some(Hook::LruActivate),
+            }],
             needs: FOLIO,
         }],
         cost: "growth of active_file by second reads stays unattributed",
         optional: false,
+        opt_in: None,
     },
     Signal {
         name: "activating task",
         rungs: &[
             Rung {
-                attach: AttachPoint::Fentry("workingset_activation"),
-                program: "workingset_activation",
-                hook: Some(Hook::WorkingsetActivation),
+                probes: &[Probe {
+                    attach: AttachPoint::Fentry("workingset_activation"),
+                    program: "workingset_activation",
+                    hook: Some(Hook::WorkingsetActivation),
+                }],
                 needs: FOLIO,
             },
             // Its twin is in filemap.rs: it fills the table of recent readers.
             Rung {
-                attach: AttachPoint::TpBtf("mm_filemap_get_pages"),
-                program: "get_pages",
-                hook: Some(Hook::GetPages),
+                probes: &[Probe {
+                    attach: AttachPoint::TpBtf("mm_filemap_get_pages"),
+                    program: "get_pages",
+                    hook: Some(Hook::GetPages),
+                }],
                 needs: &[],
             },
         ],
         cost: "the task of an activation is whoever read the page last on that CPU, or uncertain",
         optional: false,
+        opt_in: None,
     },
     Signal {
         name: "insertion",
         rungs: &[Rung {
-            attach: AttachPoint::TpBtf("mm_lru_insertion"),
-            program: "lru_insertion",
-            hook: Some(Hook::LruInsertion),
+            probes: &[Probe {
+                attach: AttachPoint::TpBtf("mm_lru_insertion"),
+                program: "lru_insertion",
+                hook: Some(Hook::LruInsertion),
+            }],
             needs: FOLIO,
         }],
         cost: "refaults and tmpfs growth stay unattributed",
         optional: false,
+        opt_in: None,
     },
 ];

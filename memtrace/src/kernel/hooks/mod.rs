@@ -1,6 +1,7 @@
 //! Every signal memtrace uses, and the rungs on which it can be had, best first. One file a hook
 //! family; its BPF programs are in the file of the same name in `memtrace-ebpf/src/bpf/`.
 
+mod exact;
 mod filemap;
 mod lru;
 mod oom;
@@ -16,40 +17,79 @@ pub enum AttachPoint {
     TpBtf(&'static str),
     /// A kernel function's entry, by BPF trampoline (from 5.5).
     Fentry(&'static str),
+    /// A kernel function's return, by BPF trampoline: its arguments and its result (from 5.5).
+    Fexit(&'static str),
+    /// A kernel function's entry, by kprobe: where trampolines are not to be had. What it passes is
+    /// untyped, and the programs know the registers of one architecture.
+    Kprobe(&'static str),
+    /// A kernel function's return, by kretprobe: its result, not its arguments.
+    Kretprobe(&'static str),
     /// An iterator that userspace reads (from 5.8).
     Iter(&'static str),
 }
 
 impl AttachPoint {
+    /// Whether its program reads the registers of one architecture.
+    pub fn is_kprobe(self) -> bool {
+        matches!(self, Self::Kprobe(_) | Self::Kretprobe(_))
+    }
+
     /// The kernel's name for it.
     pub fn target(self) -> &'static str {
         match self {
-            Self::TpBtf(name) | Self::Fentry(name) | Self::Iter(name) => name,
+            Self::TpBtf(name)
+            | Self::Fentry(name)
+            | Self::Fexit(name)
+            | Self::Kprobe(name)
+            | Self::Kretprobe(name)
+            | Self::Iter(name) => name,
         }
     }
 }
 
 impl std::fmt::Display for AttachPoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::TpBtf(name) => write!(f, "tp_btf/{name}"),
-            Self::Fentry(name) => write!(f, "fentry/{name}"),
-            Self::Iter(name) => write!(f, "iter/{name}"),
-        }
+        let kind = match self {
+            Self::TpBtf(_) => "tp_btf",
+            Self::Fentry(_) => "fentry",
+            Self::Fexit(_) => "fexit",
+            Self::Kprobe(_) => "kprobe",
+            Self::Kretprobe(_) => "kretprobe",
+            Self::Iter(_) => "iter",
+        };
+        write!(f, "{kind}/{}", self.target())
     }
 }
 
-/// One way to have a signal.
+/// One program on one hook.
 #[derive(Clone, Copy, Debug)]
-pub struct Rung {
+pub struct Probe {
     /// Where the program goes.
     pub attach: AttachPoint,
     /// Name of the BPF program.
     pub program: &'static str,
     /// The slot it counts in; the iterator has none.
     pub hook: Option<Hook>,
-    /// Fields of [`Layout`](memtrace_ebpf::layout::Layout) without which it would read garbage.
+}
+
+/// One way to have a signal.
+#[derive(Clone, Copy, Debug)]
+pub struct Rung {
+    /// The programs, such as one at a function's entry and one at its return: all of them, or the
+    /// rung is not taken.
+    pub probes: &'static [Probe],
+    /// Fields of [`Layout`](memtrace_ebpf::layout::Layout) without which they would read garbage.
     pub needs: &'static [&'static str],
+}
+
+impl std::fmt::Display for Rung {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (index, probe) in self.probes.iter().enumerate() {
+            let separator = if index == 0 { "" } else { " + " };
+            write!(f, "{separator}{}", probe.attach)?;
+        }
+        Ok(())
+    }
 }
 
 /// Something memtrace wants to know.
@@ -63,6 +103,8 @@ pub struct Signal {
     pub cost: &'static str,
     /// Another signal covers for it well enough that its absence is not worth a warning.
     pub optional: bool,
+    /// Too costly to have unasked: the option that asks for it, and what it costs.
+    pub opt_in: Option<&'static str>,
 }
 
 /// All signals, in the order in which `doctor` shows them.
@@ -73,6 +115,7 @@ pub fn signals() -> impl Iterator<Item = &'static Signal> {
         reclaim::SIGNALS,
         oom::SIGNALS,
         tasks::SIGNALS,
+        exact::SIGNALS,
     ]
     .into_iter()
     .flatten()

@@ -1,66 +1,56 @@
 use memtrace_ebpf::hook::Hook;
 
-use super::{AttachPoint, Rung, Signal};
+use super::{AttachPoint, Probe, Rung, Signal};
 
-const fn rung(
-    tracepoint: &'static str,
-    program: &'static str,
-    hook: Hook,
-    needs: &'static [&'static str],
-) -> Rung {
-    Rung {
-        attach: AttachPoint::TpBtf(tracepoint),
+const fn tracepoint(name: &'static str, program: &'static str, hook: Hook) -> Probe {
+    Probe {
+        attach: AttachPoint::TpBtf(name),
         program,
         hook: Some(hook),
-        needs,
     }
 }
 
-const COST: &str = "how long tasks wait for reclaim is unknown";
-
 pub(super) const SIGNALS: &[Signal] = &[
     Signal {
-        name: "memcg reclaim begin",
-        rungs: &[rung(
-            "mm_vmscan_memcg_reclaim_begin",
-            "memcg_reclaim_begin",
-            Hook::MemcgReclaimBegin,
-            &["reclaim_begin_order_arg"],
-        )],
-        cost: COST,
+        name: "memcg reclaim",
+        rungs: &[Rung {
+            probes: &[
+                tracepoint(
+                    "mm_vmscan_memcg_reclaim_begin",
+                    "memcg_reclaim_begin",
+                    Hook::MemcgReclaimBegin,
+                ),
+                tracepoint(
+                    "mm_vmscan_memcg_reclaim_end",
+                    "memcg_reclaim_end",
+                    Hook::MemcgReclaimEnd,
+                ),
+            ],
+            needs: &["reclaim_begin_order_arg"],
+        }],
+        cost: "how long tasks wait for memory at a cgroup's limit is unknown",
         optional: false,
+        opt_in: None,
     },
     Signal {
-        name: "memcg reclaim end",
-        rungs: &[rung(
-            "mm_vmscan_memcg_reclaim_end",
-            "memcg_reclaim_end",
-            Hook::MemcgReclaimEnd,
-            &[],
-        )],
-        cost: COST,
+        name: "direct reclaim",
+        rungs: &[Rung {
+            probes: &[
+                tracepoint(
+                    "mm_vmscan_direct_reclaim_begin",
+                    "direct_reclaim_begin",
+                    Hook::DirectReclaimBegin,
+                ),
+                tracepoint(
+                    "mm_vmscan_direct_reclaim_end",
+                    "direct_reclaim_end",
+                    Hook::DirectReclaimEnd,
+                ),
+            ],
+            needs: &["reclaim_begin_order_arg"],
+        }],
+        cost: "how long tasks wait for memory when the node is short is unknown",
         optional: false,
-    },
-    Signal {
-        name: "direct reclaim begin",
-        rungs: &[rung(
-            "mm_vmscan_direct_reclaim_begin",
-            "direct_reclaim_begin",
-            Hook::DirectReclaimBegin,
-            &["reclaim_begin_order_arg"],
-        )],
-        cost: COST,
-        optional: false,
-    },
-    Signal {
-        name: "direct reclaim end",
-        rungs: &[rung(
-            "mm_vmscan_direct_reclaim_end",
-            "direct_reclaim_end",
-            Hook::DirectReclaimEnd,
-            &[],
-        )],
-        cost: COST,
-        optional: false,
+        opt_in: None,
     },
 ];

@@ -1,15 +1,17 @@
 use memtrace_ebpf::hook::Hook;
 
-use super::{AttachPoint, Rung, Signal};
+use super::{AttachPoint, Probe, Rung, Signal};
 
 pub(super) const SIGNALS: &[Signal] = &[
     Signal {
         name: "process name",
         rungs: &[
             Rung {
-                attach: AttachPoint::TpBtf("task_rename"),
-                program: "task_rename",
-                hook: Some(Hook::TaskRename),
+                probes: &[Probe {
+                    attach: AttachPoint::TpBtf("task_rename"),
+                    program: "task_rename",
+                    hook: Some(Hook::TaskRename),
+                }],
                 needs: &[
                     "task_tgid",
                     "task_pid",
@@ -18,32 +20,40 @@ pub(super) const SIGNALS: &[Signal] = &[
                 ],
             },
             Rung {
-                attach: AttachPoint::TpBtf("sched_process_exec"),
-                program: "process_exec",
-                hook: Some(Hook::ProcessExec),
+                probes: &[Probe {
+                    attach: AttachPoint::TpBtf("sched_process_exec"),
+                    program: "process_exec",
+                    hook: Some(Hook::ProcessExec),
+                }],
                 needs: &["task_group_leader", "task_comm", "task_start_boottime"],
             },
         ],
         cost: "a process may go by a name it had before",
         optional: true,
+        opt_in: None,
     },
     Signal {
         name: "process exit",
         rungs: &[Rung {
-            attach: AttachPoint::TpBtf("sched_process_exit"),
-            program: "process_exit",
-            hook: Some(Hook::ProcessExit),
+            probes: &[Probe {
+                attach: AttachPoint::TpBtf("sched_process_exit"),
+                program: "process_exit",
+                hook: Some(Hook::ProcessExit),
+            }],
             needs: &[],
         }],
         cost: "a reused pid may go by the name of the process that had it before",
         optional: true,
+        opt_in: None,
     },
     Signal {
         name: "task scan",
         rungs: &[Rung {
-            attach: AttachPoint::Iter("task"),
-            program: "task_samples",
-            hook: None,
+            probes: &[Probe {
+                attach: AttachPoint::Iter("task"),
+                program: "task_samples",
+                hook: None,
+            }],
             needs: &[
                 "task_tgid",
                 "task_pid",
@@ -70,5 +80,6 @@ pub(super) const SIGNALS: &[Signal] = &[
         }],
         cost: "processes are read from /proc: slower, and not at one instant",
         optional: true,
+        opt_in: None,
     },
 ];

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::cause::TaskJson;
 use crate::{
     input::{CgroupSample, CgroupVersion, Facts, LruKind, ReclaimKind, Scope},
-    model::{OomKill, Peak, Phase, Reclaim, RunOutcome, ViewName, ViewRole, ViewStep},
+    model::{OomKill, Peak, Phase, Reclaim, Refaults, RunOutcome, ViewName, ViewRole, ViewStep},
     view::{
         json::trust::QuantilesJson,
         time::{rfc3339, seconds},
@@ -78,6 +78,21 @@ struct ReclaimGroupJson {
     reclaimed_bytes: u64,
     stall_total_seconds: f64,
     stall: QuantilesJson,
+}
+
+#[derive(Serialize)]
+pub(super) struct RefaultsJson {
+    file_bytes: u64,
+    activated_bytes: Option<u64>,
+}
+
+impl From<Refaults> for RefaultsJson {
+    fn from(refaults: Refaults) -> Self {
+        Self {
+            file_bytes: refaults.file_bytes,
+            activated_bytes: refaults.activated_bytes,
+        }
+    }
 }
 
 #[derive(Serialize)]

@@ -4,7 +4,7 @@ use memtrace_ebpf::record::RunKind;
 
 use super::cells::{NOTE_WIDTH, is_visible, row, shorten};
 use crate::{
-    input::ReclaimKind,
+    input::{LruKind, ReclaimKind},
     model::{
         Explanation, Traffic,
         words::{escaped, file, mib, process_cell},
@@ -48,7 +48,10 @@ pub(super) fn lines(explanation: &Explanation) -> Vec<String> {
     let mut lines = Vec::new();
     lines.extend(traffic(
         "CACHE IN AND OUT",
-        "not active: no working set",
+        match explanation.facts.lru {
+            LruKind::Classic => "not active: no working set",
+            LruKind::MultiGen => "into which generation is not told",
+        },
         &explanation.page_cache,
     ));
     lines.extend(traffic(
@@ -69,6 +72,17 @@ pub(super) fn lines(explanation: &Explanation) -> Vec<String> {
             mib(freed as i64),
             seconds(group.stall.p99_ns) * 1e3,
             seconds(group.stall_total_ns) * 1e3
+        ));
+    }
+    if let Some(refaults) = &explanation.refaults
+        && is_visible(refaults.file_bytes as i64)
+    {
+        let active = refaults.activated_bytes.map_or_else(String::new, |bytes| {
+            format!(", {} MiB of it active at once", mib(bytes as i64))
+        });
+        lines.push(format!(
+            "REFAULTS  {} MiB of page cache came back after an eviction{active}",
+            mib(refaults.file_bytes as i64)
         ));
     }
     for kill in &explanation.oom_kills {
