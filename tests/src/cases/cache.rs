@@ -1,6 +1,6 @@
 //! F2 (f) and (g): page cache that goes, and page cache that two cgroups share.
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 
 use super::{
     room::{Room, cat_in, ensure_share},
@@ -72,6 +72,46 @@ fn written_here_read_there(host: &Host, options: &[&str]) -> anyhow::Result<Outc
     let figure = check_credit(host, &explained, &file, second, growth)?;
     Ok(Outcome::Passed(format!(
         "{figure}, {}",
+        explained.figures()
+    )))
+}
+
+/// Pages that were not in the cache are put down to the process that reads them in and to the file,
+/// on any LRU.
+pub(super) fn brought_in(host: &Host) -> anyhow::Result<Outcome> {
+    let room = Room::new(host)?;
+    let bytes = host.file_bytes(32 << 20)? / 4;
+    let files = [
+        room.write("first", bytes, host.page_bytes)?,
+        room.write("second", bytes, host.page_bytes)?,
+    ];
+    for file in &files {
+        room.hog(&["fadvise", file.text()?])?;
+    }
+    let watch = room.watch()?;
+    let pids = [room.cat(&files[0])?, room.cat(&files[1])?];
+    let explained = watch.finish()?;
+    let answer: serde_json::Value = serde_json::from_slice(&explained.finished.stdout)?;
+    let rows = answer["page_cache"]["rows"].as_array();
+    let rows = rows.context("the answer has no page_cache.rows")?;
+    let mut figures = Vec::new();
+    for (file, pid) in files.iter().zip(pids) {
+        let read_in: i64 = (rows.iter())
+            .filter(|row| row["kind"] == "cache_added" && row["task"]["pid"] == pid)
+            .filter(|row| row["file"]["path"].as_str() == file.text().ok())
+            .filter_map(|row| row["bytes"].as_i64())
+            .sum();
+        figures.push(ensure_share(
+            "read in",
+            read_in,
+            bytes as i64,
+            0.995,
+            || format!("{rows:?}"),
+        )?);
+    }
+    Ok(Outcome::Passed(format!(
+        "{}, {}",
+        figures.join(", "),
         explained.figures()
     )))
 }

@@ -1,12 +1,12 @@
 //! V5: tracepoint programs that the kernel may preempt (from 7.2 on) are skipped when the same one
 //! is at work on that CPU already. Each skipped call is counted, told and warned of.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use rustix::process::Signal;
 
-use super::room::{Room, text};
+use super::room::Room;
 use crate::{
     host::Host,
     process::{self, Running},
@@ -29,16 +29,12 @@ pub(super) fn skipped_calls(host: &Host) -> anyhow::Result<Outcome> {
     let disturber = room.write("disturber", 1 << 20, host.page_bytes)?;
     let watch = room.watch()?;
     let mut readers = Vec::new();
-    for (file, pause_us, priority) in [(&victim, "0", None), (&disturber, "50", Some("10"))] {
-        let hog = text(&host.hog)?;
-        let pinned = ["read-pinned", file.text()?, "--pause-us", pause_us];
-        let mut command = match priority {
-            None => process::command(Path::new(hog), pinned),
-            Some(priority) => {
-                let front = ["-f", priority, hog];
-                process::command(Path::new("chrt"), front.into_iter().chain(pinned))
-            }
-        };
+    for (file, how) in [
+        (&victim, &["--pause-us", "0"][..]),
+        (&disturber, &["--pause-us", "50", "--realtime"]),
+    ] {
+        let mut command = room.hog_command(&["read-pinned", file.text()?]);
+        command.args(how);
         process::join(&mut command, &room.cgroup)?;
         readers.push(Running::start(&mut command)?);
     }

@@ -41,6 +41,7 @@ cases! {
     anon_freed_before_the_end: anon::freed,
     tmpfs_file_named: shmem::tmpfs_file,
     fadvise_dontneed_explained: cache::dropped,
+    read_in_is_credited: cache::brought_in,
     written_here_read_there: cache::shared,
     written_here_read_there_without_fentry: cache::shared_without_fentry,
     active_pages_match_kpageflags: cache::oracle,

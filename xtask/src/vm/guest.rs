@@ -125,6 +125,10 @@ impl Machines {
             echo: run.echo,
         };
         let ended = boot.run(&self.downloads.tools)?;
+        let output = folder.join("output.log");
+        let output = fs::read(&output).with_context(|| format!("read {}", output.display()))?;
+        let output = String::from_utf8_lossy(&output);
+        let (ended, output) = last_word(ended, &output);
         let out = folder.join("out");
         if out.exists() {
             fs::remove_dir_all(&out).with_context(|| format!("remove {}", out.display()))?;
@@ -133,15 +137,26 @@ impl Machines {
             image.bring_out(&out)?;
         }
         image.remove();
-        let output = folder.join("output.log");
-        let output = fs::read(&output).with_context(|| format!("read {}", output.display()))?;
         Ok(Outcome {
             ended,
-            output: String::from_utf8_lossy(&output).into_owned(),
+            output: output.to_owned(),
             last_lines: boot.last_lines(15),
             took: started.elapsed(),
             folder,
         })
+    }
+}
+
+/// The code of a guest that could only say it, which `guest-exit` does last of all, and the output
+/// before that.
+fn last_word(ended: Ended, output: &str) -> (Ended, &str) {
+    let (before, last) = output.trim_end().rsplit_once('\n').unwrap_or_default();
+    let code = last
+        .strip_prefix("guest: left with code ")
+        .and_then(|code| code.parse().ok());
+    match (ended, code) {
+        (Ended::Died, Some(code)) => (Ended::Exit(code), before),
+        (ended, _) => (ended, output),
     }
 }
 
@@ -152,4 +167,19 @@ fn hold(folder: &Path) -> Result<File> {
     file.lock()
         .with_context(|| format!("lock {}", path.display()))?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_may_say_its_code() {
+        let said = "1 passed\r\nguest: left with code 0\r\n";
+        assert_eq!(last_word(Ended::Died, said), (Ended::Exit(0), "1 passed\r"));
+        let panicked = "1 passed\n";
+        assert_eq!(last_word(Ended::Died, panicked), (Ended::Died, panicked));
+        let early = "guest: left with code 0\nx\n";
+        assert_eq!(last_word(Ended::Died, early), (Ended::Died, early));
+    }
 }

@@ -70,6 +70,9 @@ enum What {
         file: PathBuf,
         #[arg(long)]
         pause_us: u64,
+        /// As a real-time task, which interrupts others.
+        #[arg(long)]
+        realtime: bool,
     },
     /// Create and remove FILES files of one page each in FOLDER.
     Litter { folder: PathBuf, files: u32 },
@@ -99,7 +102,11 @@ fn main() -> anyhow::Result<()> {
         } => turns::run(&files, &pages, rounds),
         What::TurnReader(reader) => reader.run(),
         What::Alternate { first, second } => files::alternate(&first, &second),
-        What::ReadPinned { file, pause_us } => turns::read_pinned(&file, pause_us),
+        What::ReadPinned {
+            file,
+            pause_us,
+            realtime,
+        } => turns::read_pinned(&file, pause_us, realtime),
         What::Litter { folder, files } => files::litter(&folder, files),
         What::Daemon { seconds } => processes::daemon(seconds),
         What::Sleep { seconds } => {

@@ -118,8 +118,11 @@ pub(crate) fn run(files: &[PathBuf], pages: &[u64], rounds: u64) -> anyhow::Resu
 }
 
 /// Reads a file over and over on one CPU; ends by a signal only.
-pub(crate) fn read_pinned(path: &Path, pause_us: u64) -> anyhow::Result<()> {
+pub(crate) fn read_pinned(path: &Path, pause_us: u64, realtime: bool) -> anyhow::Result<()> {
     pin_to_last_cpu()?;
+    if realtime {
+        become_realtime()?;
+    }
     let file = Pages::open(path)?;
     for page in (0..file.count).cycle() {
         file.read(page)?;
@@ -127,6 +130,26 @@ pub(crate) fn read_pinned(path: &Path, pause_us: u64) -> anyhow::Result<()> {
             std::thread::sleep(Duration::from_micros(pause_us));
         }
     }
+    Ok(())
+}
+
+fn become_realtime() -> anyhow::Result<()> {
+    // `struct sched_param` of the kernel is its one member, the priority.
+    let priority: libc::c_int = 10;
+    // SAFETY: the kernel reads one int at the address, and changes nothing of this process's memory.
+    let failed = unsafe {
+        libc::syscall(
+            libc::SYS_sched_setscheduler,
+            0,
+            libc::SCHED_FIFO,
+            &raw const priority,
+        )
+    };
+    ensure!(
+        failed == 0,
+        "becoming a real-time task: {}",
+        std::io::Error::last_os_error()
+    );
     Ok(())
 }
 

@@ -22,6 +22,7 @@ mount -t tmpfs tmpfs /run
 mount -t tmpfs tmpfs /dev/shm
 mount -t devpts devpts /dev/pts
 mount -t debugfs debugfs /sys/kernel/debug
+mount -t securityfs securityfs /sys/kernel/security
 mount -t tracefs tracefs /sys/kernel/tracing
 mount -t bpf bpf /sys/fs/bpf
 stty raw -echo </dev/ttyS1
@@ -96,3 +97,4 @@ dmesg >/out/dmesg.txt
 tar -C /out -cf "$out" . || fail "the files brought out do not fit on their disk"
 sync
 guest-exit $code
+poweroff -f
