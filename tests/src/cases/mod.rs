@@ -34,6 +34,7 @@ cases! {
     second_read_without_fentry: second_read::without_fentry,
     generations_know_no_activation: second_read::generations,
     turns_on_own_files: turns::own_files,
+    turns_on_own_files_without_fentry: turns::own_files_without_fentry,
     turns_on_one_file: turns::one_file,
     turns_beside_streamers: turns::beside_streamers,
     one_task_alternates_two_files: turns::two_files,

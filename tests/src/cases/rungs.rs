@@ -129,7 +129,7 @@ pub(super) fn says_it_is_a_guess(
     let shown = process::run(command)?;
     let shown = String::from_utf8(shown.stdout).context("the text is not UTF-8")?;
     ensure!(
-        shown.contains("uncertain") && shown.contains("probably "),
+        shown.contains("uncertain") && (shown.contains("probably ") || shown.contains("]?")),
         "the text does not say that the task is a guess: {shown}"
     );
     Ok(())

@@ -5,10 +5,13 @@ use std::path::PathBuf;
 use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 
-use super::room::{CaseFile, Room, ensure_share, truth};
-use crate::{host::Host, process::Running, session::Explained, suite::Outcome};
+use super::{
+    room::{CaseFile, Room, ensure_share, truth},
+    rungs::{BEST, Rung, WITHOUT_FENTRY, says_it_is_a_guess},
+};
+use crate::{answer::Cause, host::Host, process::Running, session::Explained, suite::Outcome};
 
-/// Share of the pages that must be credited right.
+/// Share of each reader's pages that must be credited right; of all together, what the rung promises.
 const RIGHT: f64 = 0.98;
 
 #[derive(Deserialize)]
@@ -24,31 +27,38 @@ struct Reader {
     pages: u64,
 }
 
+const OWN_FILES: [&str; 3] = ["own-0", "own-1", "own-2"];
+const OWN_PAGES: [u64; 3] = [30, 3, 1];
+const ONE_FILE: [&str; 1] = ["shared"];
+const ONE_PAGES: [u64; 2] = [30, 1];
+
 /// (c) Three readers on one CPU, each with a file of its own.
 pub(super) fn own_files(host: &Host) -> anyhow::Result<Outcome> {
-    turns(host, &["own-0", "own-1", "own-2"], &[30, 3, 1])
+    turns(host, &OWN_FILES, &OWN_PAGES, &BEST, 0)
+}
+
+/// (c) with the best rung forced off.
+pub(super) fn own_files_without_fentry(host: &Host) -> anyhow::Result<Outcome> {
+    turns(host, &OWN_FILES, &OWN_PAGES, &WITHOUT_FENTRY, 0)
 }
 
 /// (h) Two readers on one file in turns of 30 pages and 1 page.
 pub(super) fn one_file(host: &Host) -> anyhow::Result<Outcome> {
-    turns(host, &["shared"], &[30, 1])
+    turns(host, &ONE_FILE, &ONE_PAGES, &BEST, 0)
 }
 
 /// (h) again, while on every CPU another task reads a cached file of its own as fast as it can.
 pub(super) fn beside_streamers(host: &Host) -> anyhow::Result<Outcome> {
-    if let Some(reason) = host.no_activations() {
-        return Ok(Outcome::Skipped(reason));
-    }
-    let room = Room::new(host)?;
-    let file = room.write_and_read("streamed", host.file_bytes(32 << 20)?)?;
-    // Ended when they are dropped.
-    let _streamers = (0..host.cpus)
-        .map(|_| Running::start(&mut room.hog_command(&["reread", file.text()?, "1000000"])))
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    one_file(host)
+    turns(host, &ONE_FILE, &ONE_PAGES, &BEST, host.cpus)
 }
 
-fn turns(host: &Host, names: &[&str], pages: &[u64]) -> anyhow::Result<Outcome> {
+fn turns(
+    host: &Host,
+    names: &[&str],
+    pages: &[u64],
+    options: &[&str],
+    streamers: u64,
+) -> anyhow::Result<Outcome> {
     if let Some(reason) = host.no_activations() {
         return Ok(Outcome::Skipped(reason));
     }
@@ -74,8 +84,15 @@ fn turns(host: &Host, names: &[&str], pages: &[u64]) -> anyhow::Result<Outcome> 
     arguments.extend(["--rounds".to_owned(), rounds.to_string()]);
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
 
-    let watch = room.watch()?;
+    let streamed = room.write_and_read("streamed", host.file_bytes(32 << 20)?)?;
+    let streamed = streamed.text()?;
+    let watch = room.watch_with(options)?;
+    let streamers = (0..streamers)
+        .map(|_| Running::start(&mut room.hog_command(&["reread", streamed, "1000000"])))
+        .collect::<anyhow::Result<Vec<_>>>()?;
     let truth: Truth = truth(&room.hog(&arguments)?.stdout)?;
+    // Ends them.
+    drop(streamers);
     let explained = watch.finish()?;
     let figures = credited(host, &truth, &explained)?;
     Ok(Outcome::Passed(format!(
@@ -98,7 +115,11 @@ fn credited(host: &Host, truth: &Truth, explained: &Explained) -> anyhow::Result
         each.push((reader.pid, own, read));
     }
     let words = || format!("{each:?}: {}", answer.causes_in_words());
-    let figure = ensure_share("right", right, whole, RIGHT, words)?;
+    let rung = Rung::of(answer, host)?;
+    if rung == Rung::Guess {
+        return guessed(host, truth, explained, whole);
+    }
+    let figure = ensure_share("right", right, whole, rung.share(), words)?;
     for &(pid, own, read) in &each {
         ensure_share(&format!("reader {pid}"), own, read, RIGHT, words)?;
     }
@@ -106,7 +127,33 @@ fn credited(host: &Host, truth: &Truth, explained: &Explained) -> anyhow::Result
         .iter()
         .map(|&(_, own, read)| format!("{:.2}%", 100.0 * own as f64 / read as f64))
         .collect();
-    Ok(format!("{figure}: {}", parts.join(" ")))
+    Ok(format!("{rung:?}: {figure}: {}", parts.join(" ")))
+}
+
+/// No hook saw the readers: the files are right, and no task is claimed for certain.
+fn guessed(
+    host: &Host,
+    truth: &Truth,
+    explained: &Explained,
+    whole_bytes: i64,
+) -> anyhow::Result<String> {
+    let answer = &explained.answer;
+    let of_files = |which: &dyn Fn(&Cause) -> bool| {
+        answer.caused("active_file", |cause| {
+            let of = |reader: &Reader| cause.is_of(&reader.file, reader.inode);
+            truth.readers.iter().any(of) && which(cause)
+        })
+    };
+    let figure = ensure_share(
+        "of the files",
+        of_files(&|_| true),
+        whole_bytes,
+        RIGHT,
+        || answer.causes_in_words(),
+    )?;
+    let certain = |cause: &Cause| cause.task.as_ref().is_some_and(|task| task.certain);
+    says_it_is_a_guess(host, explained, of_files(&certain))?;
+    Ok(format!("Guess: {figure}, said"))
 }
 
 /// (i) One task, two files, page by page: the run table merges what alternates.
