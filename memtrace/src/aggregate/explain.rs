@@ -6,8 +6,8 @@ use super::{Aggregator, Window};
 use crate::{
     input::{Facts, FileEvent, FileId, OwnedBy, Sample},
     model::{
-        Evidence, Explanation, Ledger, OomKill, Peak, Phase, PhaseName, Refaults, RunTable,
-        TaskRef, Trust, TrustInputs, Verdict, Views, Warning, WorkingSet, exact_changes,
+        Comeback, Evidence, Explanation, Ledger, OomKill, Peak, Phase, PhaseName, Refaults,
+        RunTable, TaskRef, Trust, TrustInputs, Verdict, Views, Warning, WorkingSet, exact_changes,
         foreign_use, page_cache_traffic, warnings,
     },
 };
@@ -62,6 +62,7 @@ impl Aggregator {
             before: window.before.cgroup,
             after: after.cgroup,
             views: Views::at(after, facts.page_size_bytes),
+            comeback: Comeback::of(&after.cgroup),
             exact: exact_changes(&window.before, after, &self.names, facts.page_size_bytes),
             page_cache: page_cache_traffic(&evidence),
             foreign: foreign_use(&evidence),

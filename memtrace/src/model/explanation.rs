@@ -1,6 +1,8 @@
 //! The answer: an immutable snapshot that every view renders.
 
-use super::{ExactChange, Ledger, Quantiles, TaskRef, Traffic, Trust, Verdict, Views, Warning};
+use super::{
+    Comeback, ExactChange, Ledger, Quantiles, TaskRef, Traffic, Trust, Verdict, Views, Warning,
+};
 use crate::input::{CgroupSample, Facts, MemoryStat, ReclaimKind, Timestamp};
 
 /// A working set at both ends of a window, in bytes; `None` where it could not be read.
@@ -178,6 +180,8 @@ pub struct Explanation {
     pub after: CgroupSample,
     /// usage -> working set -> rss -> OOM killer, at the end.
     pub views: Views,
+    /// The working set at the end, by what pressure could do with it; `None` if unknown.
+    pub comeback: Option<Comeback>,
     /// Exact mode: each counter's flow over the whole window, by name; `None` if it was off.
     pub exact: Option<Vec<ExactChange>>,
     /// Page cache that came and went without being active, the largest first.

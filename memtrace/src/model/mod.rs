@@ -5,6 +5,7 @@
 //! its error bound, each component with an unattributed remainder.
 
 mod causes;
+mod comeback;
 mod component;
 mod error_bound;
 mod exact;
@@ -24,6 +25,7 @@ pub(crate) mod testing;
 
 pub use self::{
     causes::{Cause, CauseKind, Rest, Traffic, capped},
+    comeback::Comeback,
     component::{Component, ComponentName, Reclaimable},
     error_bound::ErrorBound,
     exact::ExactChange,

@@ -9,6 +9,7 @@ mod damage;
 mod degraded;
 mod exact;
 mod footprint;
+mod pressure;
 mod room;
 mod rungs;
 mod second_read;
@@ -46,6 +47,7 @@ cases! {
     written_here_read_there: cache::shared,
     written_here_read_there_without_fentry: cache::shared_without_fentry,
     active_pages_match_kpageflags: cache::oracle,
+    pressure_keeps_the_promise: pressure::promises,
     exact_counters_match_memory_stat: exact::counters,
     default_ring_loses_nothing: conservation::default_ring,
     one_page_ring_conserves: conservation::full_ring,

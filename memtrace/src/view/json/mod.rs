@@ -2,6 +2,7 @@
 //! without a new version, but none is removed or given another meaning.
 
 mod cause;
+mod comeback;
 mod exact;
 mod phase;
 mod session;
@@ -11,6 +12,7 @@ use serde::Serialize;
 
 use self::{
     cause::{CauseJson, TrafficList},
+    comeback::ComebackJson,
     exact::ExactJson,
     phase::{ComponentJson, ErrorBoundJson, PhaseJson, WorkingSetJson},
     session::{
@@ -51,6 +53,7 @@ struct ExplainJson<'a> {
     phases: Vec<PhaseJson<'a>>,
     sizes: SizesJson,
     views: Vec<ViewJson>,
+    would_come_back: Option<ComebackJson>,
     exact: Option<Vec<ExactJson<'a>>>,
     page_cache: TrafficList<'a>,
     used_but_charged_elsewhere: TrafficList<'a>,
@@ -71,6 +74,7 @@ impl<'a> From<&'a Explanation> for ExplainJson<'a> {
             before,
             after,
             views,
+            comeback,
             exact,
             page_cache,
             foreign,
@@ -100,6 +104,7 @@ impl<'a> From<&'a Explanation> for ExplainJson<'a> {
             phases: phases.iter().map(PhaseJson::from).collect(),
             sizes: SizesJson::new(before, after, peak.as_ref()),
             views: views.steps.iter().map(ViewJson::from).collect(),
+            would_come_back: comeback.map(ComebackJson::from),
             exact: exact
                 .as_ref()
                 .map(|changes| changes.iter().map(ExactJson::from).collect()),

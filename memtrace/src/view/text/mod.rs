@@ -2,6 +2,7 @@
 
 mod cells;
 mod change;
+mod comeback;
 mod events;
 mod exact;
 mod trust;
@@ -20,6 +21,7 @@ pub fn render(explanation: &Explanation) -> String {
     lines.extend(events::session(explanation));
     lines.extend(views::lines(explanation));
     lines.extend(change::lines(explanation));
+    lines.extend(comeback::lines(explanation));
     lines.extend(exact::lines(explanation));
     lines.extend(events::lines(explanation));
     lines.extend(trust::lines(explanation));
