@@ -164,6 +164,9 @@ fn ladder(filter: Option<&str>) -> Result<Tally> {
         tally.skipped.extend(named(result.skipped));
         // A guest that panicked has no case to blame.
         match result.failure {
+            Some(why) if result.kernel.is_none() => {
+                tally.skipped.push(format!("{config}: {why}"));
+            }
             Some(why) if result.failed.is_empty() => {
                 tally.failed.push(format!("{config}: {why}"));
             }

@@ -4,13 +4,32 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::apt::{self, Apt, Package};
 use super::lock::{Lock, Locked};
 
 /// Package indexes older than this are fetched again before something is resolved.
 const INDEX_MAX_AGE: Duration = Duration::from_secs(6 * 3600);
+
+/// Something that the archive had once and has no longer.
+#[derive(Debug)]
+pub struct Gone {
+    what: String,
+    suites: String,
+}
+
+impl std::error::Error for Gone {}
+
+impl std::fmt::Display for Gone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { what, suites } = self;
+        write!(
+            f,
+            "{what} has left the archive: no package of it in {suites}"
+        )
+    }
+}
 
 /// The cache folder with the archive behind it, which is only opened when
 /// something is missing from the cache.
@@ -85,10 +104,11 @@ impl Store {
             return Ok(locked.clone());
         }
         let Some(package) = newest(offered)? else {
-            bail!(
-                "{what} has left the archive: no package {prefix}* of it in {}",
-                suites.join(", ")
-            );
+            return Err(Gone {
+                what: what.to_owned(),
+                suites: suites.join(", "),
+            }
+            .into());
         };
         let sha256 = apt.sha256(&package)?;
         if let Some(locked) = &locked {

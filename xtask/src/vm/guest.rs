@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 
 use super::build;
-use super::fetch::Store;
+use super::fetch::{Gone, Store};
 use super::image::{Image, Payload};
 use super::kernels::{Kernel, SERIES};
 use super::ladder::Config;
@@ -19,6 +19,8 @@ use crate::workspace;
 pub struct Downloads {
     tools: Tools,
     kernels: Vec<Kernel>,
+    /// Series that have left the archive, and what was found out about it.
+    gone: Vec<(&'static str, String)>,
 }
 
 /// What every guest shares: the downloads and our own programs.
@@ -58,7 +60,8 @@ pub struct Outcome {
 impl Downloads {
     /// Fetches the tools and the kernels of `series`, as far as the cache lacks them.
     ///
-    /// `update` forgets the lock file and takes the newest of everything.
+    /// A series that has left the archive does not stand in the way of the others: what is run on
+    /// it fails with the reason. `update` forgets the lock file and takes the newest of everything.
     pub fn fetch(series: &[&str], update: bool) -> Result<Self> {
         let mut suites: Vec<&str> = SERIES.iter().flat_map(|s| s.suites).copied().collect();
         suites.extend(tools::SUITES);
@@ -69,12 +72,22 @@ impl Downloads {
             store.lock.clear();
         }
         let tools = Tools::fetch(&mut store).context("fetch QEMU")?;
-        let mut kernels = Vec::new();
+        let (mut kernels, mut gone) = (Vec::new(), Vec::new());
         for one in SERIES.iter().filter(|s| series.contains(&s.name)) {
-            let kernel = one.fetch(&mut store);
-            kernels.push(kernel.with_context(|| format!("fetch kernel {}", one.name))?);
+            match one.fetch(&mut store) {
+                Ok(kernel) => kernels.push(kernel),
+                Err(error) if error.is::<Gone>() => {
+                    eprintln!("vm: WARNING: {error:#}");
+                    gone.push((one.name, format!("{error:#}")));
+                }
+                Err(error) => return Err(error.context(format!("fetch kernel {}", one.name))),
+            }
         }
-        Ok(Self { tools, kernels })
+        Ok(Self {
+            tools,
+            kernels,
+            gone,
+        })
     }
 }
 
@@ -96,6 +109,13 @@ impl Machines {
     pub fn kernel(&self, series: &str) -> Result<&Kernel> {
         let kernel = self.downloads.kernels.iter().find(|k| k.series == series);
         kernel.with_context(|| format!("kernel {series} was not fetched"))
+    }
+
+    /// Why a series cannot be run, if it has left the archive.
+    pub fn gone(&self, series: &str) -> Option<&str> {
+        let mut gone = self.downloads.gone.iter();
+        gone.find(|(name, _)| *name == series)
+            .map(|(_, why)| why.as_str())
     }
 
     /// The program that checks a guest without memtrace.

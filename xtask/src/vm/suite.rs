@@ -20,8 +20,8 @@ use super::qemu::Ended;
 pub struct ConfigResult {
     /// The configuration.
     pub config: Config,
-    /// Debian version of its kernel.
-    pub kernel: String,
+    /// Debian version of its kernel; `None` if the series has left the archive.
+    pub kernel: Option<String>,
     /// What the closing line counted; `None` if there was none.
     pub counts: Option<Counts>,
     /// Why it does not count as passed; `None` if it does.
@@ -139,6 +139,19 @@ fn one(
     payload: &Payload,
     timeout: Duration,
 ) -> Result<ConfigResult> {
+    if let Some(why) = machines.gone(config.series) {
+        println!("FAILED {config}: {why}");
+        return Ok(ConfigResult {
+            config,
+            kernel: None,
+            counts: None,
+            failure: Some(why.to_owned()),
+            failed: Vec::new(),
+            skipped: Vec::new(),
+            rungs: Vec::new(),
+            took: Duration::ZERO,
+        });
+    }
     let payload = &for_config(payload, config);
     let run = Run {
         payload,
@@ -152,7 +165,7 @@ fn one(
     let counts = closing_line(&outcome.output);
     let result = ConfigResult {
         config,
-        kernel: machines.kernel(config.series)?.version.clone(),
+        kernel: Some(machines.kernel(config.series)?.version.clone()),
         counts,
         failure: failure(outcome.ended, counts),
         failed: marked(&outcome.output, "FAILED "),
@@ -180,7 +193,8 @@ fn report(result: &ConfigResult, outcome: &Outcome) {
     let counts = result.counts.map(|c| c.to_string());
     let counts = counts.unwrap_or_else(|| "no closing line".to_owned());
     let took = result.took.as_secs_f64();
-    let (config, kernel) = (result.config, &result.kernel);
+    let config = result.config;
+    let kernel = result.kernel.as_deref().unwrap_or("no kernel");
     let mut text = match &result.failure {
         None => format!("ok {config} ({kernel}, {counts}, {took:.1} s)\n"),
         Some(why) => format!("FAILED {config}: {why} ({kernel}, {counts}, {took:.1} s)\n"),
