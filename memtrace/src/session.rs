@@ -336,6 +336,10 @@ impl Session {
             members,
             tasks,
             hooks: Vec::new(),
+            shrinks: match instant {
+                Instant::Before | Instant::After => self.live.shrinks()?,
+                Instant::Peak => None,
+            },
         })
     }
 

@@ -6,9 +6,9 @@ use super::{Aggregator, Window};
 use crate::{
     input::{Facts, FileEvent, FileId, OwnedBy, Sample},
     model::{
-        Evidence, Explanation, Ledger, OomKill, Peak, Phase, PhaseName, RunTable, TaskRef, Trust,
-        TrustInputs, Verdict, Views, Warning, WorkingSet, foreign_use, page_cache_traffic,
-        warnings,
+        Evidence, Explanation, Ledger, OomKill, Peak, Phase, PhaseName, Reclaim, RunTable, TaskRef,
+        Trust, TrustInputs, Verdict, Views, Warning, WorkingSet, evictions, foreign_use,
+        page_cache_traffic, refaults, shrinkings, warnings,
     },
 };
 
@@ -65,7 +65,14 @@ impl Aggregator {
             page_cache: page_cache_traffic(&evidence),
             foreign: foreign_use(&evidence),
             oom_kills: self.oom_kills(facts),
-            reclaim: self.reclaim.summary(&self.names),
+            reclaim: Reclaim {
+                groups: self.reclaim.by_kind(&self.names),
+                causes: self.reclaim.by_cause(&self.names),
+                tasks: self.reclaim.by_task(&self.names),
+                refaults: refaults(&evidence),
+                evictions: evictions(&evidence),
+                shrinkings: shrinkings(&window.before, after, &self.names),
+            },
             run: self.run.clone(),
             trust: Trust::new(TrustInputs {
                 hooks: &self.hooks,

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ShrinkKind;
+
 /// Version of the memory controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CgroupVersion {
@@ -185,6 +187,25 @@ pub struct HookCounters {
     pub recursion_misses: u64,
 }
 
+/// What shrinking one cgroup's lists on another's behalf came to, since the hook was attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShrinkSum {
+    /// The cgroup that gave pages; `None` if unknown.
+    pub victim_cgroup_id: Option<u64>,
+    /// The cgroup that was short; `None` if the node was.
+    pub target_cgroup_id: Option<u64>,
+    /// Who did it, and why.
+    pub kind: ShrinkKind,
+    /// Calls of `shrink_lruvec` (MGLRU for the node: `try_to_shrink_lruvec`).
+    pub calls: u64,
+    /// Pages scanned.
+    pub scanned_pages: u64,
+    /// Pages reclaimed.
+    pub reclaimed_pages: u64,
+    /// Time in these calls.
+    pub duration_ns: u64,
+}
+
 /// Everything read at one instant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
@@ -200,4 +221,7 @@ pub struct Sample {
     pub tasks: Option<Vec<TaskUsage>>,
     /// The hooks.
     pub hooks: Vec<HookCounters>,
+    /// Who was shrunk on whose behalf; `None` without the hook.
+    #[serde(default)]
+    pub shrinks: Option<Vec<ShrinkSum>>,
 }

@@ -7,7 +7,7 @@ use std::{
 
 use aya::{
     Btf, Ebpf, EbpfLoader, VerifierLogLevel,
-    maps::{MapData, MapError, PerCpuArray, PerCpuValues, RingBuf},
+    maps::{MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues, RingBuf},
     programs::{
         BtfTracePoint, FEntry, FExit, Iter, KProbe, Program, ProgramError, RawTracePoint,
         fentry::FEntryLink, fexit::FExitLink, kprobe::KProbeLink, tp_btf::BtfTracePointLink,
@@ -15,6 +15,7 @@ use aya::{
 };
 use memtrace_ebpf::{
     hook::{Hook, HookStats},
+    record::{ShrinkCounts, ShrinkKey},
     run::RunTable,
 };
 
@@ -87,7 +88,11 @@ pub struct Attached {
     links: Vec<Link>,
     stats: PerCpuArray<MapData, HookStats>,
     runs: PerCpuArray<MapData, RunTable>,
+    shrinks: PerCpuHashMap<MapData, ShrinkKey, ShrinkCounts>,
 }
+
+/// One entry of the map of shrunk lists.
+pub type ShrinkEntry = (ShrinkKey, PerCpuValues<ShrinkCounts>);
 
 /// What keeps a program on its hook.
 #[expect(dead_code, reason = "held for its Drop")]
@@ -176,6 +181,7 @@ pub fn attach(
     })?;
     let stats = take_map(&mut ebpf, map::STATS)?;
     let runs = take_map(&mut ebpf, map::RUNS)?;
+    let shrinks = take_map(&mut ebpf, map::SHRINKS)?;
     Ok(Attached {
         ebpf,
         outcomes,
@@ -183,6 +189,7 @@ pub fn attach(
         links,
         stats,
         runs,
+        shrinks,
     })
 }
 
@@ -358,6 +365,18 @@ impl Attached {
     /// As the kernel reports them.
     pub fn runs(&self, hook: u32) -> Result<PerCpuValues<RunTable>, MapError> {
         self.runs.get(&hook, 0)
+    }
+
+    /// Who was shrunk on whose behalf so far; `None` if that hook is off.
+    ///
+    /// # Errors
+    /// As the kernel reports them.
+    pub fn shrinks(&self) -> Option<Result<Vec<ShrinkEntry>, MapError>> {
+        let is_on = |probe: &Probe| probe.hook == Some(Hook::ShrinkReturn);
+        self.probes
+            .iter()
+            .any(is_on)
+            .then(|| self.shrinks.iter().collect())
     }
 
     /// What every attached hook did so far, all CPUs, and the flush program.

@@ -11,6 +11,7 @@ mod explanation;
 mod ledger;
 mod names;
 mod processes;
+mod reclaim;
 mod runs;
 mod trust;
 mod verdict;
@@ -25,11 +26,10 @@ pub use self::{
     causes::{Cause, CauseKind, Rest, Traffic, capped},
     component::{Component, ComponentName, Reclaimable},
     error_bound::ErrorBound,
-    explanation::{
-        Explanation, OomKill, Peak, Phase, PhaseName, Reclaim, ReclaimGroup, RunOutcome, WorkingSet,
-    },
+    explanation::{Explanation, OomKill, Peak, Phase, PhaseName, RunOutcome, WorkingSet},
     ledger::{Ledger, fit_together},
     names::{CgroupRef, FileRef, TaskRef},
+    reclaim::{Eviction, Reclaim, ReclaimGroup, Refaults, Shrinking, Stalled},
     runs::{RunKey, RunSum, RunTable},
     trust::{HookTrust, Quantiles, Trust},
     verdict::{Rule, Sentence, Verdict},
@@ -40,6 +40,7 @@ pub(crate) use self::{
     causes::{foreign_use, page_cache_traffic},
     ledger::Evidence,
     names::Names,
+    reclaim::{evictions, refaults, shrinkings},
     trust::TrustInputs,
     warning::warnings,
 };

@@ -38,6 +38,8 @@ fn rich() -> Explanation {
             task_cgroup_id: Some(TARGET),
             target_cgroup_id: None,
             reclaimed_pages: 512,
+            cause: None,
+            may_swap: None,
         }))
         .end(|after| {
             activate(after, 274);

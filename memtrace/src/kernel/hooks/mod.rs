@@ -5,7 +5,9 @@ mod filemap;
 mod lru;
 mod oom;
 mod reclaim;
+mod shrink;
 mod tasks;
+mod workingset;
 
 use memtrace_ebpf::hook::Hook;
 
@@ -108,13 +110,34 @@ pub struct Signal {
 pub fn signals() -> impl Iterator<Item = &'static Signal> {
     [
         lru::SIGNALS,
+        workingset::SIGNALS,
         filemap::SIGNALS,
         reclaim::SIGNALS,
+        shrink::SIGNALS,
         oom::SIGNALS,
         tasks::SIGNALS,
     ]
     .into_iter()
     .flatten()
+}
+
+const fn probe(attach: AttachPoint, program: &'static str, hook: Hook) -> Probe {
+    Probe {
+        attach,
+        program,
+        hook: Some(hook),
+    }
+}
+
+/// [`FOLIO`] and one field more.
+const fn folio_and(field: &'static str) -> [&'static str; FOLIO.len() + 1] {
+    let mut all = [field; FOLIO.len() + 1];
+    let mut index = 0;
+    while index < FOLIO.len() {
+        all[index] = FOLIO[index];
+        index += 1;
+    }
+    all
 }
 
 /// What every program that starts runs must read: the folio, its file and its owner.

@@ -24,6 +24,10 @@ fn padded<const N: usize>(name: &str) -> [u8; N] {
     bytes
 }
 
+fn decode(bytes: &[u8], received_ns: u64) -> Result<Input, DecodeError> {
+    super::decode(bytes, received_ns, &Callers::default())
+}
+
 fn run_record() -> RunRecord {
     RunRecord {
         header: header(Tag::Run),
@@ -32,6 +36,7 @@ fn run_record() -> RunRecord {
         tgid: 4711,
         hook: 3,
         memcg_id: 61,
+        target_memcg_id: 0,
         inode: 1234,
         device: 254 << 20 | 1,
         generation: 9,
@@ -77,6 +82,9 @@ fn reclaim_record() -> ReclaimRecord {
         target_memcg_id: 0,
         duration_ns: 8,
         reclaimed_pages: 32,
+        flags: reclaim_flags::OPTIONS_KNOWN | reclaim_flags::PROACTIVE,
+        caller_count: 0,
+        callers: [0; 12],
     }
 }
 
@@ -110,6 +118,7 @@ fn a_run_keeps_every_field() {
         sent_ns: 70,
         received_ns: RECEIVED_NS,
         charged_cgroup_id: Some(61),
+        target_cgroup_id: None,
         file: Some(FileId {
             device: 254 << 20 | 1,
             inode: 1234,
@@ -218,6 +227,8 @@ fn a_task_a_reclaim_pass_and_a_victim_keep_every_field() {
         task_cgroup_id: Some(61),
         target_cgroup_id: None,
         reclaimed_pages: 32,
+        cause: Some(ReclaimCause::Proactive),
+        may_swap: Some(false),
     };
     let victim = VictimEvent {
         time_ns: 70,

@@ -3,6 +3,7 @@
 
 mod cause;
 mod phase;
+mod reclaim;
 mod session;
 mod trust;
 
@@ -11,9 +12,8 @@ use serde::Serialize;
 use self::{
     cause::{CauseJson, TrafficList},
     phase::{ComponentJson, ErrorBoundJson, PhaseJson, WorkingSetJson},
-    session::{
-        KernelJson, OomKillJson, ReclaimJson, RunJson, SizesJson, TargetJson, ViewJson, WindowJson,
-    },
+    reclaim::ReclaimJson,
+    session::{KernelJson, OomKillJson, RunJson, SizesJson, TargetJson, ViewJson, WindowJson},
     trust::TrustJson,
 };
 use crate::model::Explanation;
@@ -50,7 +50,7 @@ struct ExplainJson<'a> {
     views: Vec<ViewJson>,
     page_cache: TrafficList<'a>,
     used_but_charged_elsewhere: TrafficList<'a>,
-    reclaim: ReclaimJson,
+    reclaim: ReclaimJson<'a>,
     oom_kills: Vec<OomKillJson<'a>>,
     run: Option<RunJson<'a>>,
     trust: TrustJson<'a>,

@@ -3,6 +3,7 @@
 mod cells;
 mod change;
 mod events;
+mod reclaim;
 mod trust;
 mod views;
 
