@@ -1,5 +1,7 @@
 //! Reclaim hooks: how long tasks wait for memory to be freed.
 
+use core::hint::black_box;
+
 use aya_ebpf::{
     EbpfContext,
     helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns, generated::bpf_get_stack},
@@ -82,11 +84,12 @@ pub fn memcg_reclaim_enter(ctx: FEntryContext) -> i32 {
 /// The pass is over.
 #[fexit(function = "try_to_free_mem_cgroup_pages")]
 pub fn memcg_reclaim_return(ctx: FExitContext) -> i32 {
-    // The result comes after the last argument.
+    // The result comes after the last argument. Without the black boxes LLVM would make one load of
+    // two, at an offset that verifiers up to 6.18 take for arithmetic on the context.
     let reclaimed_pages = if layout!(memcg_reclaim_prototype) == 2 {
-        ctx.arg(5)
+        black_box(ctx.arg(5))
     } else {
-        ctx.arg(4)
+        black_box(ctx.arg(4))
     };
     end(
         Hook::MemcgReclaimReturn,

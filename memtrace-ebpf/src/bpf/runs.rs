@@ -108,8 +108,13 @@ pub fn add_for<M: Memory>(
     stats.pages_produced += pages.pages;
     // SAFETY: the mapping is a pointer as `M` wants it by the field's contract; null reads as 0.
     let (host, inode) = unsafe {
-        let host = M::load_pointer(pages.mapping, layout!(mapping_host));
-        (host, M::load::<u64>(host, layout!(inode_ino)))
+        if pages.mapping.is_null() {
+            // The verifier must not see a load through what it knows to be no pointer.
+            (core::ptr::null(), 0)
+        } else {
+            let host = M::load_pointer(pages.mapping, layout!(mapping_host));
+            (host, M::load::<u64>(host, layout!(inode_ino)))
+        }
     };
     let kind_flags = pages.kind as u32 | pages.flags << 16;
     let hash = (pages.mapping_id ^ inode << 1 ^ u64::from(pages.tgid) << 7 ^ u64::from(kind_flags))

@@ -59,6 +59,10 @@ pub enum AttachError {
     },
 }
 
+/// What a kprobe in a trampoline's place costs: it tells the same.
+const KPROBE_COST: &str =
+    "each call costs more time, and is not seen while another kprobe is at work on that CPU";
+
 /// How to load.
 #[derive(Clone, Copy, Debug)]
 pub struct LoadOptions {
@@ -144,6 +148,7 @@ pub fn attach(
     for planned in plan {
         let mut refused = Vec::new();
         let mut attached = None;
+        let mut cost = planned.signal.cost;
         for (rung, reason) in planned.rungs {
             let result = match reason {
                 Some(reason) => Err(reason),
@@ -152,6 +157,9 @@ pub fn attach(
             match result {
                 Ok(taken) => {
                     attached = Some(rung.to_string());
+                    if rung.is_kprobe() {
+                        cost = KPROBE_COST;
+                    }
                     probes.extend(rung.probes);
                     links.extend(taken);
                     break;
@@ -163,7 +171,7 @@ pub fn attach(
             signal: planned.signal.name.to_owned(),
             attached,
             refused,
-            cost: planned.signal.cost.to_owned(),
+            cost: cost.to_owned(),
             optional: planned.signal.optional,
         });
     }

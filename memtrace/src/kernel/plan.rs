@@ -37,9 +37,7 @@ fn plan_signals(
                 .map(|rung| {
                     let unknown = |probe: &&Probe| !known_targets.contains(&probe.attach.target());
                     let reason = match rung.probes.iter().find(unknown) {
-                        None if !HAS_KPROBES
-                            && rung.probes.iter().any(|p| p.attach.is_kprobe()) =>
-                        {
+                        None if !HAS_KPROBES && rung.is_kprobe() => {
                             Some("the BPF object knows the registers of x86_64 only".to_owned())
                         }
                         None => missing(rung.needs),

@@ -6,6 +6,7 @@ mod command;
 mod conservation;
 mod damage;
 mod footprint;
+mod reclaim;
 mod room;
 mod second_read;
 mod shmem;
@@ -37,6 +38,11 @@ cases! {
     fadvise_dontneed_explained: cache::dropped,
     written_here_read_there: cache::shared,
     active_pages_match_kpageflags: cache::oracle,
+    reclaim_at_the_limit: reclaim::at_the_limit,
+    reclaim_over_high: reclaim::over_high,
+    reclaim_by_a_lower_limit: reclaim::lower_limit,
+    reclaim_on_request: reclaim::on_request,
+    refaults_that_activate: reclaim::refaults_that_activate,
     default_ring_loses_nothing: conservation::default_ring,
     one_page_ring_conserves: conservation::full_ring,
     damaged_recordings: damage::damaged_recordings,

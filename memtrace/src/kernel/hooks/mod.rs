@@ -83,6 +83,13 @@ pub struct Rung {
     pub needs: &'static [&'static str],
 }
 
+impl Rung {
+    /// Whether any of its programs is a kprobe.
+    pub fn is_kprobe(&self) -> bool {
+        self.probes.iter().any(|probe| probe.attach.is_kprobe())
+    }
+}
+
 impl std::fmt::Display for Rung {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (index, probe) in self.probes.iter().enumerate() {
