@@ -59,10 +59,12 @@ pub enum Hook {
     ShrinkGenerationsReturn = 24,
     /// `workingset_refault`, entry, where another program sees its return.
     RefaultEnter = 25,
+    /// `tp_btf/mod_memcg_lruvec_state`
+    CounterUpdate = 26,
 }
 
 /// How many hooks there are: the size of every map with one slot a hook.
-pub const HOOKS: usize = 26;
+pub const HOOKS: usize = 27;
 
 impl Hook {
     /// Every hook, in the order of its number.
@@ -93,6 +95,7 @@ impl Hook {
         Self::ShrinkGenerationsEnter,
         Self::ShrinkGenerationsReturn,
         Self::RefaultEnter,
+        Self::CounterUpdate,
     ];
 }
 

@@ -147,6 +147,24 @@ layout! {
     reclaim_begin_memcg_arg,
     /// Argument number of `order` in the reclaim tracepoints' begin: 0, from 7.1 on 1.
     reclaim_begin_order_arg,
+    /// `NR_ACTIVE_FILE` of `enum node_stat_item`.
+    item_active_file,
+    /// `NR_INACTIVE_FILE`.
+    item_inactive_file,
+    /// `NR_FILE_PAGES`.
+    item_file,
+    /// `NR_ANON_MAPPED`.
+    item_anon,
+    /// `NR_SHMEM`.
+    item_shmem,
+    /// `NR_PAGETABLE`.
+    item_pagetables,
+    /// `WORKINGSET_REFAULT_FILE`.
+    item_workingset_refault_file,
+    /// `WORKINGSET_ACTIVATE_FILE`.
+    item_workingset_activate_file,
+    /// Switch, 1 where `mod_memcg_lruvec_state` passes a long (from 7.1), 0 where an int.
+    counter_update_long,
     /// Prototype of `workingset_activation`: 0 `(struct page *)`, 1 `(struct folio *)`.
     activation_prototype,
     /// Prototype of `workingset_refault`: 0 `(struct page *, shadow)`, 1 `(struct folio *, shadow)`.

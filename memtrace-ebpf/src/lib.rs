@@ -5,6 +5,7 @@
 //! the same on both sides. Sizes are asserted at compile time.
 #![no_std]
 
+pub mod exact;
 pub mod hook;
 pub mod layout;
 pub mod readers;

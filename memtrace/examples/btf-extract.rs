@@ -122,7 +122,7 @@ impl Extract<'_> {
                     .iter()
                     .for_each(|tracepoint| self.tracepoint(tracepoint));
             }
-            Source::FirstArgument { tracepoint, .. } => self.tracepoint(tracepoint),
+            Source::ArgumentType { tracepoint, .. } => self.tracepoint(tracepoint),
             Source::Prototype { function, .. } => self.function(function),
             Source::Caller => (),
         }

@@ -3,7 +3,7 @@
 //! Every input goes to the aggregator and, if there is one, to the recording, in the same order:
 //! that is what makes a replay equal to the live run.
 
-use std::{future::Future, time::Duration};
+use std::{collections::BTreeSet, future::Future, time::Duration};
 
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -12,7 +12,10 @@ use crate::{
     cgroup::{Cgroup, CgroupError, CgroupReader, Hierarchy, members, processes_in},
     files::{FileLocator, FilesError},
     input::{CgroupSample, Facts, Input, Instant, Sample, Scope, StatError, TaskUsage, Timestamp},
-    kernel::{attach::LoadOptions, facts::KernelFacts},
+    kernel::{
+        attach::LoadOptions,
+        facts::{KernelFacts, lru_kind},
+    },
     model::{Explanation, fit_together},
     source::{
         live::{Live, LiveError, monotonic_ns, unix_ns},
@@ -87,6 +90,8 @@ pub struct Session {
     recorder: Option<Recorder>,
     recording_failed: Option<RecordError>,
     locator: FileLocator,
+    /// Ids of the target and of every cgroup that is or was below it.
+    known_members: BTreeSet<u64>,
     peak_bytes: u64,
     seen_bytes: u64,
     latest: Option<Sample>,
@@ -111,7 +116,7 @@ impl Session {
         } = question;
         let reader = CgroupReader::open(hierarchy.version(), &cgroup.directory)?;
         let locator = FileLocator::new(&processes_in(&cgroup.directory)?)?;
-        let live = Live::start(kernel, load)?;
+        let live = Live::start(kernel, &load)?;
         let facts = Facts {
             memtrace_version: env!("CARGO_PKG_VERSION").to_owned(),
             kernel_release: kernel.release.clone(),
@@ -142,6 +147,7 @@ impl Session {
             recorder,
             recording_failed: None,
             locator,
+            known_members: BTreeSet::new(),
             peak_bytes: 0,
             seen_bytes: 0,
             latest: None,
@@ -324,6 +330,8 @@ impl Session {
         };
         let cgroup: CgroupSample = self.reader.sample()?;
         let members = members(&self.hierarchy, &self.cgroup.directory)?;
+        self.known_members
+            .extend(members.iter().map(|member| member.id));
         let tasks = self.tasks(&members)?;
         if let Some(tasks) = &tasks {
             let pids: Vec<u32> = tasks.iter().map(|task| task.pid).collect();
@@ -340,6 +348,10 @@ impl Session {
                 Instant::Before | Instant::After => self.live.shrinks()?,
                 Instant::Peak => None,
             },
+            exact: self
+                .live
+                .counter_flows(self.known_members.iter().copied())?,
+            lru: Some(lru_kind()),
         })
     }
 

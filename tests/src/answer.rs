@@ -100,7 +100,27 @@ pub struct Trust {
     pub pages_seen: u64,
     pub pages_lost: u64,
     pub hooks: Vec<Hook>,
+    pub signals: Vec<Signal>,
     pub warnings: Vec<serde_json::Value>,
+}
+
+/// One signal: the rung in use, and those that were refused.
+#[derive(Debug, Deserialize)]
+#[expect(missing_docs, reason = "named as in the schema")]
+pub struct Signal {
+    pub signal: String,
+    pub attached: Option<String>,
+    pub optional: bool,
+    pub cost: String,
+    pub refused: Vec<Refused>,
+}
+
+/// A rung that is not in use.
+#[derive(Debug, Deserialize)]
+#[expect(missing_docs, reason = "named as in the schema")]
+pub struct Refused {
+    pub hook: String,
+    pub reason: String,
 }
 
 /// One hook's counters.
@@ -141,6 +161,22 @@ impl Answer {
     /// Change of a component in bytes; `None` if it is not told.
     pub fn component(&self, name: &str) -> Option<i64> {
         component(&self.components, name)
+    }
+
+    /// One of memtrace's signals.
+    pub fn signal(&self, name: &str) -> anyhow::Result<&Signal> {
+        let mut signals = self.trust.signals.iter();
+        signals
+            .find(|signal| signal.signal == name)
+            .with_context(|| format!("no signal {name}"))
+    }
+
+    /// It warns by this id.
+    pub fn warns(&self, id: &str) -> bool {
+        self.trust
+            .warnings
+            .iter()
+            .any(|warning| warning["id"] == id)
     }
 
     /// Change of all that is the kernel's own memory, in bytes.
@@ -356,7 +392,7 @@ mod tests {
             "phases": [],
             "trust": {
                 "events_lost": 0, "hooks_missing": [], "pages_produced": 100, "pages_seen": 100,
-                "pages_lost": 0, "warnings": [],
+                "pages_lost": 0, "warnings": [], "signals": [],
                 "hooks": [{
                     "hook": "lru_activate", "pages_produced": 100, "pages_lost": 0,
                     "records_sent": 3, "records_lost": 0, "recursion_misses": 0,

@@ -81,6 +81,12 @@ impl Host {
         fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains("TCG"))
     }
 
+    /// The kernel forbids reading its memory (`lockdown=confidentiality`).
+    pub fn is_locked_down(&self) -> bool {
+        fs::read_to_string("/sys/kernel/security/lockdown")
+            .is_ok_and(|modes| modes.contains("[confidentiality]"))
+    }
+
     /// Tracepoint programs can be preempted (from 7.2 on), and the kernel then skips a second one
     /// on the same CPU.
     pub fn preemptible_hooks(&self) -> bool {

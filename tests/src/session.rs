@@ -125,9 +125,21 @@ pub fn explain_command(
     command: &Command,
     code: i32,
 ) -> anyhow::Result<Explained> {
+    explain_command_with(host, folder, &[], command, code)
+}
+
+/// The same, with more options.
+pub fn explain_command_with(
+    host: &Host,
+    folder: &Path,
+    options: &[&str],
+    command: &Command,
+    code: i32,
+) -> anyhow::Result<Explained> {
     let recording = folder.join("recording");
     let mut explain = explain(host, &recording);
     explain
+        .args(options)
         .arg("--")
         .arg(command.get_program())
         .args(command.get_args());

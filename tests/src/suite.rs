@@ -1,6 +1,10 @@
 //! Which cases there are, running them, and the lines that tell how they went.
 
-use std::{panic::AssertUnwindSafe, process::ExitCode};
+use std::{
+    panic::AssertUnwindSafe,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use clap::Parser;
 
@@ -63,10 +67,12 @@ pub fn main() -> ExitCode {
     let mut tally = Tally::default();
     for case in chosen {
         for _ in 0..arguments.repeat {
-            let (line, ended) = match &host {
-                Ok(host) => report(&case, run(&case, host)),
-                Err(error) => report(&case, unfit(error)),
+            let start = Instant::now();
+            let outcome = match &host {
+                Ok(host) => run(&case, host),
+                Err(error) => unfit(error),
             };
+            let (line, ended) = report(&case, outcome, start.elapsed());
             println!("{line}");
             *match ended {
                 Ended::Passed => &mut tally.passed,
@@ -118,15 +124,21 @@ enum Ended {
     Skipped,
 }
 
-fn report(case: &Case, outcome: anyhow::Result<Outcome>) -> (String, Ended) {
+fn report(case: &Case, outcome: anyhow::Result<Outcome>, took: Duration) -> (String, Ended) {
     let name = case.name;
+    let took = took.as_secs_f64();
     match outcome {
-        Ok(Outcome::Passed(figures)) => (format!("ok {name} ({figures})"), Ended::Passed),
+        Ok(Outcome::Passed(figures)) => {
+            (format!("ok {name} ({took:.1} s: {figures})"), Ended::Passed)
+        }
         Ok(Outcome::Skipped(reason)) => (format!("skipped {name}: {reason}"), Ended::Skipped),
         Err(error) => {
             // One line a case: whoever reads the console of a virtual machine reads lines.
             let why = format!("{error:#}").replace('\n', " | ");
-            (format!("FAILED {name}: {why}"), Ended::Failed)
+            (
+                format!("FAILED {name}: {why} (after {took:.1} s)"),
+                Ended::Failed,
+            )
         }
     }
 }
@@ -150,8 +162,9 @@ mod tests {
             name: "a",
             run: |_| Ok(Outcome::Skipped(String::new())),
         };
-        let (line, ended) = report(&case, Err(anyhow::anyhow!("x\ny").context("z")));
-        assert_eq!(line, "FAILED a: z: x | y");
+        let error = Err(anyhow::anyhow!("x\ny").context("z"));
+        let (line, ended) = report(&case, error, Duration::from_secs(1));
+        assert_eq!(line, "FAILED a: z: x | y (after 1.0 s)");
         assert!(matches!(ended, Ended::Failed));
     }
 }

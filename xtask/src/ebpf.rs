@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::manifest::{self, Inputs, Manifest, Tools};
 use crate::toolchain::{NIGHTLY, Toolchain};
-use crate::{machine_paths, process, workspace};
+use crate::{bpf_calls, machine_paths, process, workspace};
 
 /// Arguments of `cargo xtask ebpf`.
 #[derive(clap::Args)]
@@ -54,10 +54,14 @@ const CARGO_FLAGS: [&str; 16] = [
 ///
 /// `bpf_target_arch` chooses the register layout of aya-ebpf's kprobe arguments. One value for all
 /// keeps one object for all architectures; on others memtrace leaves its kprobes off (`kernel/plan.rs`).
-const RUST_FLAGS: [&str; 3] = [
+///
+/// bpf-linker leaves filling and copying memory to calls of functions unless told otherwise, and
+/// calls are what [`bpf_calls`] refuses.
+const RUST_FLAGS: [&str; 4] = [
     "--cfg=bpf_target_arch=\"x86_64\"",
     "-Cdebuginfo=2",
     "-Clink-arg=--btf",
+    "-Clink-arg=--disable-expand-memcpy-in-order",
 ];
 
 /// How much a check could see.
@@ -115,7 +119,8 @@ pub fn check_hashes() -> Result<()> {
             object_path().display()
         );
     }
-    refuse_machine_paths(&object)
+    refuse_machine_paths(&object)?;
+    refuse_calls(&object)
 }
 
 /// Rebuilds the object where the tools of the manifest are, and fails if the bytes differ.
@@ -181,6 +186,7 @@ fn build(toolchain: &Toolchain) -> Result<Vec<u8>> {
     let object =
         fs::read(&stripped).with_context(|| format!("cannot read {}", stripped.display()))?;
     refuse_machine_paths(&object)?;
+    refuse_calls(&object)?;
     Ok(object)
 }
 
@@ -239,6 +245,18 @@ fn refuse_machine_paths(object: &[u8]) -> Result<()> {
     if !found.is_empty() {
         bail!(
             "the BPF object names this machine: {}; remap that path in xtask/src/ebpf.rs",
+            found.join(", ")
+        );
+    }
+    Ok(())
+}
+
+fn refuse_calls(object: &[u8]) -> Result<()> {
+    let found = bpf_calls::in_object(object)?;
+    if !found.is_empty() {
+        bail!(
+            "the BPF object has functions that are not inlined, which can panic old kernels (see \
+             xtask/src/bpf_calls.rs): {}",
             found.join(", ")
         );
     }

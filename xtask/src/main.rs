@@ -2,6 +2,7 @@
 //!
 //! One file per subcommand; what several of them share has a module of its own.
 
+mod bpf_calls;
 mod btf;
 mod ebpf;
 mod machine_paths;

@@ -3,7 +3,7 @@
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use memtrace_ebpf::{
     hook::Hook,
-    readers::{ReaderTable, reader_table},
+    readers::reader_table,
     record::{RunKind, run_flags},
     run::RunTable,
 };
@@ -118,7 +118,7 @@ fn inserted(folio: Folio<Typed>, table: &mut RunTable) {
         // tmpfs does not pass the add hook: whoever drains is the best there is.
         (RunKind::ShmemInsertion, None) => (kind, tasks::current_tgid(), false),
         (_, None) => match readers::table(reader_table::CACHE_ADD)
-            .and_then(|table| readers::exact(table, mapping_id, index))
+            .and_then(|table| readers::touched(table, mapping_id, index).page_by)
         {
             Some(tgid) => (kind, tgid, true),
             None => (kind, tasks::current_tgid(), false),
@@ -146,32 +146,26 @@ fn inserted(folio: Folio<Typed>, table: &mut RunTable) {
 /// whoever touched its file last here (uncertain), else whoever runs (uncertain).
 #[inline(always)]
 fn toucher(mapping_id: u64, index: u64) -> (u32, bool) {
-    let activations = readers::table(reader_table::ACTIVATION);
-    if let Some(tgid) = activations
-        .as_deref()
-        .and_then(|table| readers::exact(table, mapping_id, index))
-    {
-        return (tgid, true);
+    let mut file_by = None;
+    for table in [
+        reader_table::ACTIVATION,
+        reader_table::GET_PAGES,
+        reader_table::FAULT,
+    ] {
+        if let Some(table) = readers::table(table) {
+            let touched = readers::touched(table, mapping_id, index);
+            if let Some(tgid) = touched.page_by {
+                return (tgid, true);
+            }
+            file_by = file_by.or(touched.file_by);
+        }
     }
-    let reads = readers::table(reader_table::GET_PAGES);
-    if let Some(tgid) = reads
-        .as_deref()
-        .and_then(|table| readers::exact(table, mapping_id, index))
-    {
-        return (tgid, true);
-    }
-    let faults = readers::table(reader_table::FAULT);
-    if let Some(tgid) = faults
-        .as_deref()
-        .and_then(|table| readers::exact(table, mapping_id, index))
-    {
-        return (tgid, true);
-    }
-    let last =
-        |table: Option<&ReaderTable>| table.and_then(|table| readers::last(table, mapping_id));
-    let tgid = last(reads.as_deref())
-        .or_else(|| last(faults.as_deref()))
-        .or_else(|| last(readers::table(reader_table::MAP_PAGES).as_deref()));
+    // What a fault could have mapped was not touched for that: it tells of the file only.
+    let mapped = || {
+        let touched = readers::touched(readers::table(reader_table::MAP_PAGES)?, mapping_id, index);
+        touched.page_by.or(touched.file_by)
+    };
+    let tgid = file_by.or_else(mapped);
     (tgid.unwrap_or_else(tasks::current_tgid), false)
 }
 

@@ -12,6 +12,7 @@
 #![no_main]
 
 mod events;
+mod exact;
 mod filemap;
 mod files;
 mod flush;

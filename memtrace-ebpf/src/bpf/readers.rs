@@ -3,9 +3,7 @@
 use aya_ebpf::{macros::map, maps::PerCpuArray};
 use memtrace_ebpf::{
     hook::HookStats,
-    readers::{
-        LAST_READER_SLOTS, LastReader, READER_RANGE, READER_SETS, Reader, ReaderTable, reader_table,
-    },
+    readers::{BUCKET_READS, READER_BUCKETS, Read, ReaderTable, reader_table},
 };
 
 use crate::{folio::scalar, tasks};
@@ -23,22 +21,10 @@ pub fn table(index: u32) -> Option<&'static mut ReaderTable> {
     Some(unsafe { &mut *table })
 }
 
-/// A hash of an address, for both tables. The constant is 2^64 / golden ratio (Knuth, TAOCP 6.4).
+/// Place of a file's bucket. The constant is 2^64 / golden ratio (Knuth, TAOCP 6.4).
 #[inline(always)]
-fn spread(mapping: u64) -> u64 {
-    mapping.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56
-}
-
-/// The set of a page. A sum, not an exclusive or: LLVM would take the remainder of each operand
-/// first, and verifiers up to 6.1 lose the bounds of an exclusive or.
-#[inline(always)]
-fn set(index: u64, hash: u64) -> usize {
-    (index.wrapping_add(hash) as usize) % READER_SETS
-}
-
-#[inline(always)]
-fn is_of(reader: &Reader, mapping: u64, index: u64) -> bool {
-    reader.mapping == mapping && reader.index == index
+fn place(mapping: u64) -> usize {
+    (mapping.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as usize % READER_BUCKETS
 }
 
 /// The current task touched pages `first..=last` of a file.
@@ -56,53 +42,60 @@ pub fn note(
         tasks::name_current_once(tgid, stats);
     }
     let mapping = scalar(&mut table.scratch, mapping);
-    let hash = spread(mapping);
-    let last_reader = &mut table.last[(hash as usize) % LAST_READER_SLOTS];
-    *last_reader = LastReader {
+    let bucket = &mut table.buckets[place(mapping)];
+    let newest = bucket.newest as usize % BUCKET_READS;
+    if bucket.reads[newest].goes_on_with(mapping, tgid, first, last) {
+        bucket.reads[newest] = bucket.reads[newest].extended(last);
+        return;
+    }
+    // Two files of one bucket, read by turns: each goes on where it was.
+    let before = newest.wrapping_sub(1) % BUCKET_READS;
+    if bucket.reads[before].goes_on_with(mapping, tgid, first, last) {
+        let extended = bucket.reads[before].extended(last);
+        bucket.reads[before] = bucket.reads[newest];
+        bucket.reads[newest] = extended;
+        return;
+    }
+    let next = newest.wrapping_add(1) % BUCKET_READS;
+    bucket.reads[next] = Read {
         mapping,
-        tgid: u64::from(tgid),
+        first,
+        pages: last.wrapping_sub(first).wrapping_add(1) as u32,
+        tgid,
     };
-    table.clock += 1;
-    let written = table.clock as u32;
-    let mut index = first;
-    let mut count = 0;
-    while count < READER_RANGE {
-        let set = set(index, hash);
-        let (one, other) = (&table.exact[2 * set], &table.exact[2 * set + 1]);
-        let takes_one = is_of(one, mapping, index)
-            || !is_of(other, mapping, index)
-                && one.written.wrapping_sub(written) <= other.written.wrapping_sub(written);
-        table.exact[2 * set + usize::from(!takes_one)] = Reader {
-            mapping,
-            index,
-            tgid,
-            written,
-        };
-        if index >= last {
-            break;
+    bucket.newest = next as u64;
+}
+
+/// Who touched a page, by one table.
+pub struct Touched {
+    /// The process that touched this very page last on this CPU.
+    pub page_by: Option<u32>,
+    /// The process that touched the file last on this CPU, if the page is not known.
+    pub file_by: Option<u32>,
+}
+
+/// Who touched a page, by the table given.
+#[inline(always)]
+pub fn touched(table: &ReaderTable, mapping: u64, index: u64) -> Touched {
+    let bucket = &table.buckets[place(mapping)];
+    let newest = bucket.newest as usize;
+    let mut file_by = None;
+    let mut age = 0;
+    while age < BUCKET_READS {
+        let read = &bucket.reads[newest.wrapping_sub(age) % BUCKET_READS];
+        if read.has(mapping, index) {
+            return Touched {
+                page_by: Some(read.tgid),
+                file_by: None,
+            };
         }
-        index += 1;
-        count += 1;
+        if file_by.is_none() && read.mapping == mapping && read.pages != 0 {
+            file_by = Some(read.tgid);
+        }
+        age += 1;
     }
-}
-
-/// The process that touched this very page last on this CPU, by the table given.
-#[inline(always)]
-pub fn exact(table: &ReaderTable, mapping: u64, index: u64) -> Option<u32> {
-    let set = set(index, spread(mapping));
-    let (one, other) = (&table.exact[2 * set], &table.exact[2 * set + 1]);
-    if is_of(one, mapping, index) {
-        Some(one.tgid)
-    } else if is_of(other, mapping, index) {
-        Some(other.tgid)
-    } else {
-        None
+    Touched {
+        page_by: None,
+        file_by,
     }
-}
-
-/// The process that touched this file last on this CPU, by the table given.
-#[inline(always)]
-pub fn last(table: &ReaderTable, mapping: u64) -> Option<u32> {
-    let last = &table.last[(spread(mapping) as usize) % LAST_READER_SLOTS];
-    (last.mapping == mapping).then_some(last.tgid as u32)
 }

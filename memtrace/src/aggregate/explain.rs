@@ -6,9 +6,9 @@ use super::{Aggregator, Window};
 use crate::{
     input::{Facts, FileEvent, FileId, OwnedBy, Sample},
     model::{
-        Evidence, Explanation, Ledger, OomKill, Peak, Phase, PhaseName, Reclaim, RunTable, TaskRef,
-        Trust, TrustInputs, Verdict, Views, Warning, WorkingSet, evictions, foreign_use,
-        page_cache_traffic, refaults, shrinkings, warnings,
+        Evidence, Explanation, Ledger, OomKill, Peak, Phase, PhaseName, Reclaim, Refaults,
+        RunTable, TaskRef, Trust, TrustInputs, Verdict, Views, Warning, WorkingSet, evictions,
+        exact_changes, foreign_use, page_cache_traffic, refaulted, shrinkings, warnings,
     },
 };
 
@@ -62,6 +62,7 @@ impl Aggregator {
             before: window.before.cgroup,
             after: after.cgroup,
             views: Views::at(after, facts.page_size_bytes),
+            exact: exact_changes(&window.before, after, &self.names, facts.page_size_bytes),
             page_cache: page_cache_traffic(&evidence),
             foreign: foreign_use(&evidence),
             oom_kills: self.oom_kills(facts),
@@ -69,10 +70,15 @@ impl Aggregator {
                 groups: self.reclaim.by_kind(&self.names),
                 causes: self.reclaim.by_cause(&self.names),
                 tasks: self.reclaim.by_task(&self.names),
-                refaults: refaults(&evidence),
+                refaulted: refaulted(&evidence),
                 evictions: evictions(&evidence),
                 shrinkings: shrinkings(&window.before, after, &self.names),
             },
+            refaults: Refaults::between(
+                &window.before.cgroup,
+                &after.cgroup,
+                facts.page_size_bytes,
+            ),
             run: self.run.clone(),
             trust: Trust::new(TrustInputs {
                 hooks: &self.hooks,

@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use memtrace_tests::skip;
+
 use super::{
     CgroupError, CgroupReader, Hierarchy, OwnCgroup, Places, TargetError, find_by_id, members,
     resolve_target, scope::remove_tree, target::cgroup_of_process,
@@ -19,16 +21,16 @@ pub(crate) struct Home {
 }
 
 impl Home {
-    /// `None`, with the reason on standard error, where the test cannot run.
+    /// `None`, with the reason told, where the test cannot run.
     pub(crate) fn new(test: &str) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
-            eprintln!("skipped {test}: making cgroups needs root");
+            skip(test, "making cgroups needs root");
             return None;
         }
         let hierarchy = match Hierarchy::find() {
             Ok(hierarchy) => hierarchy,
             Err(error) => {
-                eprintln!("skipped {test}: {error}");
+                skip(test, &error.to_string());
                 return None;
             }
         };

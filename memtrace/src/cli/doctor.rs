@@ -18,6 +18,11 @@ use super::{Output, failure::Failure, print};
 
 /// What this kernel allows, hook by hook, and how to get more.
 #[derive(Args)]
+#[command(
+    after_help = "For testing and diagnosis, every command takes --without-hook HOOK, which \
+    may be repeated: it leaves a hook out, named as above (fentry/workingset_activation), as if the \
+    kernel refused it."
+)]
 pub struct Doctor {
     /// How to print the answer
     #[arg(short, long, value_enum, default_value = "text")]
@@ -26,10 +31,10 @@ pub struct Doctor {
 
 impl Doctor {
     /// Loads and attaches every hook, and takes them off again.
-    pub fn run(self) -> Result<ExitCode, Failure> {
+    pub fn run(self, load: &LoadOptions) -> Result<ExitCode, Failure> {
         let kernel = KernelFacts::gather()?;
         let hierarchy = Hierarchy::find();
-        let attached = attach::attach(&kernel, plan::plan(&kernel), LoadOptions::default())
+        let attached = attach::attach(&kernel, plan::plan(&kernel, true, &load.without), load)
             .map_err(|error| match error {
                 attach::AttachError::NotPermitted => Failure::unsupported(error),
                 error => Failure::failed(error),
@@ -79,6 +84,9 @@ fn text(kernel: &KernelFacts, cgroup: &str, hooks: &[HookOutcome]) -> String {
         if !hook.refused.is_empty() {
             let _ = writeln!(out, "  {:<21}   so {}", "", hook.cost);
         }
+        if let (Some(asked_by), Some(_)) = (&hook.opt_in, &hook.attached) {
+            let _ = writeln!(out, "  {:<21}   {asked_by}", "");
+        }
     }
     let off = hooks.iter().filter(|hook| hook.attached.is_none()).count();
     let needed = hooks
@@ -118,6 +126,7 @@ fn as_json(kernel: &KernelFacts, cgroup: &str, hooks: &[HookOutcome]) -> Value {
             })).collect::<Vec<_>>(),
             "cost": if !hook.refused.is_empty() { Some(&hook.cost) } else { None },
             "optional": hook.optional,
+            "opt_in": hook.opt_in,
         })).collect::<Vec<_>>(),
         "missing_members": kernel.resolved.missing.iter().map(|(field, reason)| json!({
             "field": field,

@@ -5,6 +5,7 @@ use std::{path::Path, path::PathBuf, process::ExitCode};
 use clap::Args;
 use memtrace::{
     aggregate::Aggregator,
+    kernel::attach::LoadOptions,
     model::Explanation,
     source::recording::{Damage, Recorder, Replay},
     view,
@@ -32,7 +33,7 @@ pub struct Explain {
 
 impl Explain {
     /// Runs it.
-    pub async fn run(self, verbose: bool) -> Result<ExitCode, Failure> {
+    pub async fn run(self, load: LoadOptions) -> Result<ExitCode, Failure> {
         if let Some(path) = &self.watch.replay {
             let (explanation, damage) = replay(path)?;
             print(&rendered(&explanation, self.output))?;
@@ -55,7 +56,7 @@ impl Explain {
             .map(Recorder::create)
             .transpose()
             .map_err(|error| or_125(Failure::failed(error)))?;
-        let Watched { answer, ended } = self.watch.live(recorder, verbose).await?;
+        let Watched { answer, ended } = self.watch.live(recorder, load).await?;
         print(&rendered(&answer.explanation, self.output)).map_err(or_125)?;
         if let Some(error) = answer.recording_failed {
             return Err(or_125(Failure::failed(error)));

@@ -7,9 +7,16 @@ struct Stderr;
 impl Log for Stderr {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         // Libraries have a lot to say about themselves; our own crate and our BPF programs, whose
-        // records aya-log marks with their module path, are what `-v` asks for.
-        metadata.level() <= Level::Warn
-            || metadata.level() <= log::max_level() && metadata.target().starts_with("memtrace")
+        // records aya-log marks with their module path, are what `-v` asks for. What a library warns
+        // of comes to us as an error too, and is said there: aya warns of RLIMIT_MEMLOCK before
+        // every load that is then refused.
+        if metadata.target().starts_with("memtrace") {
+            metadata.level() <= log::max_level()
+        } else if log::max_level() > LevelFilter::Warn {
+            metadata.level() <= Level::Warn
+        } else {
+            metadata.level() <= Level::Error
+        }
     }
 
     fn log(&self, record: &Record<'_>) {

@@ -11,6 +11,7 @@ mod target;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use memtrace::kernel::{attach::LoadOptions, plan::hook_name};
 
 use self::failure::Failure;
 
@@ -24,6 +25,9 @@ struct Arguments {
     /// Say more on standard error, and let the BPF programs log
     #[arg(short, long, global = true)]
     verbose: bool,
+    /// Leave this hook out, named as doctor names it; may be repeated
+    #[arg(long, global = true, hide = true, value_name = "HOOK", value_parser = hook_name)]
+    without_hook: Vec<String>,
 }
 
 #[derive(Subcommand)]
@@ -73,14 +77,18 @@ pub fn run() -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    let verbose = arguments.verbose;
+    let load = LoadOptions {
+        verbose: arguments.verbose,
+        without: arguments.without_hook,
+        ..LoadOptions::default()
+    };
     let outcome = runtime.block_on(async {
         match arguments.command {
-            Command::Demo(demo) => demo.run(verbose).await,
+            Command::Demo(demo) => demo.run(load).await,
             Command::DemoStep(step) => step.run(),
-            Command::Doctor(doctor) => doctor.run(),
-            Command::Explain(explain) => explain.run(verbose).await,
-            Command::Record(record) => record.run(verbose).await,
+            Command::Doctor(doctor) => doctor.run(&load),
+            Command::Explain(explain) => explain.run(load).await,
+            Command::Record(record) => record.run(load).await,
         }
     });
     match outcome {

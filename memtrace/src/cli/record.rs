@@ -3,6 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
+use memtrace::kernel::attach::LoadOptions;
 
 use super::{Output, explain::Explain, failure::Failure, target::Watch};
 
@@ -21,7 +22,7 @@ pub struct Record {
 
 impl Record {
     /// Runs it.
-    pub async fn run(self, verbose: bool) -> Result<ExitCode, Failure> {
+    pub async fn run(self, load: LoadOptions) -> Result<ExitCode, Failure> {
         let Self {
             file,
             watch,
@@ -37,6 +38,6 @@ impl Record {
             output,
             record: Some(file),
         };
-        explain.run(verbose).await
+        explain.run(load).await
     }
 }

@@ -31,6 +31,10 @@ pub struct Watch {
     /// Bytes of the BPF ring buffer, a power of two and at least a page
     #[arg(long, hide = true, default_value_t = LoadOptions::default().ring_bytes, value_parser = ring_bytes)]
     pub ring_bytes: u32,
+    /// Count every update of the cgroup's counters, to the page (Linux 6.18 and later); `memtrace
+    /// doctor` says what that costs
+    #[arg(long, conflicts_with = "replay")]
+    pub exact: bool,
     /// Run this command in a cgroup of its own and explain that
     #[arg(last = true, value_name = "CMD")]
     pub command: Vec<OsString>,
@@ -59,11 +63,12 @@ impl Watch {
     pub async fn live(
         &self,
         recorder: Option<Recorder>,
-        verbose: bool,
+        load: LoadOptions,
     ) -> Result<Watched, Failure> {
         let load = LoadOptions {
             ring_bytes: self.ring_bytes,
-            verbose,
+            exact: self.exact,
+            ..load
         };
         match (&self.target, self.command.split_first()) {
             (_, Some((program, arguments))) => {

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use memtrace_tests::skip;
 use rustix::process::{Pid, Signal, getpid, kill_process};
 use tokio::time::Instant;
 
@@ -36,6 +37,13 @@ async fn run(home: &Home, program: &OsStr, arguments: &[&str]) -> Result<Ended, 
 
 async fn shell(home: &Home, script: &str) -> Ended {
     run(home, "sh".as_ref(), &["-c", script]).await.unwrap()
+}
+
+/// Waits until a command has written to a file.
+async fn until_written(path: &Path) {
+    while fs::metadata(path).unwrap().len() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// Kills a process that a test left alive, after a look at its name.
@@ -155,7 +163,9 @@ async fn a_daemon_is_waited_for_named_and_left_alive() {
         return;
     };
     let file = tempfile::NamedTempFile::new().unwrap();
-    let script = "sleep 60 > /dev/null 2>&1 & echo $! > $0";
+    // Its pid is told once it has its own name: on a slow machine it is the shell for a while.
+    let script = "sleep 60 > /dev/null 2>&1 & \
+                  until [ \"$(cat /proc/$!/comm)\" = sleep ]; do sleep 0.02; done; echo $! > $0";
     let arguments: [OsString; 3] = ["-c".into(), script.into(), file.path().into()];
     let mut signals = Signals::install().unwrap();
     for released in [true, false] {
@@ -221,9 +231,7 @@ async fn signals_in_a_process_of_their_own() {
         let arguments = ["-c".into(), script.into(), ready.path().into()];
         let cgroup = home.own_cgroup();
         let mut running = Running::start("sh".as_ref(), &arguments, &cgroup).unwrap();
-        while fs::metadata(ready.path()).unwrap().len() == 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        until_written(ready.path()).await;
         kill_process(getpid(), signal).unwrap();
         let ended = running.wait(&mut signals).await.unwrap();
         assert_eq!(ended.exit_code(), code, "{name}");
@@ -253,7 +261,7 @@ fn ctrl_c_in_a_terminal_is_not_passed_on() {
     command.args(["-qec", &inner, "/dev/null"]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let Ok(mut terminal) = command.spawn() else {
-        eprintln!("skipped ctrl-c: script(1) is not installed");
+        skip("ctrl-c", "script(1) is not installed");
         return;
     };
     let mut output = BufReader::new(terminal.stdout.take().unwrap());
@@ -277,15 +285,24 @@ async fn ctrl_c_in_a_terminal_of_its_own() {
     let mut signals = Signals::install().unwrap();
     let mut witness = Signals::install().unwrap();
     let cgroup = home.own_cgroup();
+    let alive = tempfile::NamedTempFile::new().unwrap();
     // In a session of its own the command gets nothing from the terminal: what it got would be
-    // what memtrace passed on.
-    let arguments = ["sleep".into(), "0.5".into()];
+    // what memtrace passed on. It says when it is there, and ends when it is told to, however slow
+    // the machine is.
+    let script = "echo > $0; while [ -s $0 ]; do sleep 0.02; done";
+    let arguments = ["sh", "-c", script, alive.path().to_str().unwrap()].map(OsString::from);
     let mut running = Running::start("setsid".as_ref(), &arguments, &cgroup).unwrap();
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    println!("type now");
-    let ended = running.wait(&mut signals).await.unwrap();
-    assert_eq!(ended, Ended::Exited { code: 0 });
-    let caught = tokio::time::timeout(Duration::from_secs(1), witness.next()).await;
-    assert_eq!(caught.unwrap(), Signal::INT);
+    until_written(alive.path()).await;
+    let caught = async {
+        println!("type now");
+        let caught = witness.next().await;
+        // Time for what must not happen.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        fs::write(alive.path(), "").unwrap();
+        caught
+    };
+    let (ended, caught) = tokio::join!(running.wait(&mut signals), caught);
+    assert_eq!(ended.unwrap(), Ended::Exited { code: 0 });
+    assert_eq!(caught, Signal::INT);
     cgroup.remove().unwrap();
 }

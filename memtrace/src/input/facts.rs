@@ -38,6 +38,9 @@ pub struct HookOutcome {
     pub cost: String,
     /// The answer is whole without it.
     pub optional: bool,
+    /// It must be asked for: how, and what it costs the machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opt_in: Option<String>,
 }
 
 /// What was asked about.

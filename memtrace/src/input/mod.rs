@@ -14,8 +14,8 @@ pub use self::{
     },
     facts::{Facts, HookOutcome, LruKind, Scope, StatError},
     sample::{
-        CgroupMember, CgroupSample, CgroupVersion, HookCounters, Instant, MemoryEvents, MemoryStat,
-        Pressure, Sample, ShrinkSum, TaskUsage, Timestamp,
+        CgroupMember, CgroupSample, CgroupVersion, ExactCounters, ExactFlow, HookCounters, Instant,
+        MemoryEvents, MemoryStat, Pressure, Sample, ShrinkSum, TaskUsage, Timestamp,
     },
 };
 use serde::{Deserialize, Serialize};

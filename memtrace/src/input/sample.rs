@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ShrinkKind;
+use super::{LruKind, ShrinkKind};
 
 /// Version of the memory controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -206,6 +206,26 @@ pub struct ShrinkSum {
     pub duration_ns: u64,
 }
 
+/// What the kernel added to and took from one counter since the hooks were attached, page by page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExactFlow {
+    /// As `memory.stat` names it.
+    pub counter: String,
+    /// Pages added.
+    pub in_pages: u64,
+    /// Pages taken.
+    pub out_pages: u64,
+}
+
+/// One cgroup's exact flows, without those of the cgroups below it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExactCounters {
+    /// The cgroup.
+    pub cgroup_id: u64,
+    /// Its counters.
+    pub flows: Vec<ExactFlow>,
+}
+
 /// Everything read at one instant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
@@ -224,4 +244,10 @@ pub struct Sample {
     /// Who was shrunk on whose behalf; `None` without the hook.
     #[serde(default)]
     pub shrinks: Option<Vec<ShrinkSum>>,
+    /// Exact mode: the target and the cgroups that are or were below it; `None` if it is off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exact: Option<Vec<ExactCounters>>,
+    /// Which LRU was on then: it can be switched at run time. `None` in older recordings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lru: Option<LruKind>,
 }

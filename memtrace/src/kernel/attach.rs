@@ -14,6 +14,7 @@ use aya::{
     },
 };
 use memtrace_ebpf::{
+    exact::{COUNTERS, CounterFlow},
     hook::{Hook, HookStats},
     record::{ShrinkCounts, ShrinkKey},
     run::RunTable,
@@ -25,7 +26,7 @@ use super::{
     plan::Planned,
     programs::{OBJECT, map},
 };
-use crate::input::{HookCounters, HookOutcome};
+use crate::input::{ExactCounters, ExactFlow, HookCounters, HookOutcome};
 
 /// Why memtrace could not start to trace at all.
 #[derive(Debug, thiserror::Error)]
@@ -63,13 +64,21 @@ pub enum AttachError {
 const KPROBE_COST: &str =
     "each call costs more time, and is not seen while another kprobe is at work on that CPU";
 
+/// Cgroups whose counters exact mode can sum: 128 bytes each and CPU. A node has at most some
+/// thousands that are in use at once.
+const EXACT_CGROUPS: u32 = 8_192;
+
 /// How to load.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct LoadOptions {
     /// Size of the ring buffer; a power of two and at least a page.
     pub ring_bytes: u32,
     /// Let the programs log.
     pub verbose: bool,
+    /// Sum every update of a memcg's counters, too.
+    pub exact: bool,
+    /// Hooks to leave out, as `doctor` names them, e.g. `fentry/workingset_activation`.
+    pub without: Vec<String>,
 }
 
 impl Default for LoadOptions {
@@ -78,6 +87,8 @@ impl Default for LoadOptions {
         Self {
             ring_bytes: 1 << 20,
             verbose: false,
+            exact: false,
+            without: Vec::new(),
         }
     }
 }
@@ -90,7 +101,10 @@ pub struct Attached {
     probes: Vec<Probe>,
     /// Dropped to detach: programs and their counters outlive it.
     links: Vec<Link>,
+    /// The flush program is loaded.
+    flushes: bool,
     stats: PerCpuArray<MapData, HookStats>,
+    counter_flows: PerCpuHashMap<MapData, u64, CounterFlow>,
     runs: PerCpuArray<MapData, RunTable>,
     shrinks: PerCpuHashMap<MapData, ShrinkKey, ShrinkCounts>,
 }
@@ -110,12 +124,12 @@ enum Link {
 /// Loads the object with the layout of this kernel, and attaches what the plan allows.
 ///
 /// # Errors
-/// Only if nothing can work: no privilege, no object. A single hook that is refused becomes part of
-/// [`Attached::outcomes`].
+/// Only if nothing can be loaded: no privilege, no object. A hook that is refused, and be it every
+/// one (as with CAP_BPF alone), becomes part of [`Attached::outcomes`].
 pub fn attach(
     facts: &KernelFacts,
     plan: Vec<Planned>,
-    options: LoadOptions,
+    options: &LoadOptions,
 ) -> Result<Attached, AttachError> {
     // Kernels before 5.11 count maps against RLIMIT_MEMLOCK; failing to raise it shows up as EPERM
     // from the load below, so the result does not matter here.
@@ -133,6 +147,10 @@ pub fn attach(
         .override_global("LAYOUT", &layout, true)
         .override_global("AYA_LOG_LEVEL", &log_level, false)
         .map_max_entries(map::EVENTS, options.ring_bytes)
+        .map_max_entries(
+            map::COUNTER_FLOWS,
+            if options.exact { EXACT_CGROUPS } else { 1 },
+        )
         .load(OBJECT)
         .map_err(|error| {
             if is_permission(&error) {
@@ -173,29 +191,29 @@ pub fn attach(
             refused,
             cost: cost.to_owned(),
             optional: planned.signal.optional,
+            opt_in: planned.signal.opt_in.map(str::to_owned),
         });
     }
-    if !outcomes.iter().any(|outcome| outcome.attached.is_some())
-        && outcomes
-            .iter()
-            .flat_map(|outcome| &outcome.refused)
-            .all(|(_, reason)| reason.contains("EPERM"))
-    {
-        return Err(AttachError::NotPermitted);
+    // Without a hook there is nothing to flush, and what refused the hooks would refuse this too.
+    let flushes = !links.is_empty();
+    if flushes {
+        load_flush(&mut ebpf).map_err(|error| AttachError::Program {
+            name: "flush",
+            error,
+        })?;
     }
-    load_flush(&mut ebpf).map_err(|error| AttachError::Program {
-        name: "flush",
-        error,
-    })?;
     let stats = take_map(&mut ebpf, map::STATS)?;
     let runs = take_map(&mut ebpf, map::RUNS)?;
     let shrinks = take_map(&mut ebpf, map::SHRINKS)?;
+    let counter_flows = take_map(&mut ebpf, map::COUNTER_FLOWS)?;
     Ok(Attached {
         ebpf,
         outcomes,
         probes,
         links,
+        flushes,
         stats,
+        counter_flows,
         runs,
         shrinks,
     })
@@ -352,9 +370,10 @@ impl Attached {
         self.links.clear();
     }
 
+    /// The flush program; `None` if no hook is attached that makes runs.
     pub(super) fn flush_program(&self) -> Option<&RawTracePoint> {
         match self.ebpf.program("flush")? {
-            Program::RawTracePoint(program) => Some(program),
+            Program::RawTracePoint(program) if self.flushes => Some(program),
             _ => None,
         }
     }
@@ -385,6 +404,49 @@ impl Attached {
             .iter()
             .any(is_on)
             .then(|| self.shrinks.iter().collect())
+    }
+
+    /// What was added to and taken from the counters of some cgroups since the hooks were attached;
+    /// `None` if exact mode is off. A cgroup of which nothing changed is absent.
+    ///
+    /// # Errors
+    /// As the kernel reports them.
+    pub fn counter_flows(
+        &self,
+        cgroup_ids: impl Iterator<Item = u64>,
+    ) -> Result<Option<Vec<ExactCounters>>, MapError> {
+        let mut probes = self.probes.iter();
+        if !probes.any(|probe| probe.hook == Some(Hook::CounterUpdate)) {
+            return Ok(None);
+        }
+        let mut found = Vec::new();
+        for cgroup_id in cgroup_ids {
+            let cpus = match self.counter_flows.get(&cgroup_id, 0) {
+                Ok(cpus) => cpus,
+                Err(MapError::KeyNotFound) => continue,
+                Err(error) => return Err(error),
+            };
+            let sum = |of: fn(&CounterFlow) -> &[u64; COUNTERS.len()]| {
+                let mut sums = [0; COUNTERS.len()];
+                for (counter, pages) in sums.iter_mut().enumerate() {
+                    *pages = cpus.iter().map(|cpu| of(cpu)[counter]).sum();
+                }
+                sums
+            };
+            let (in_pages, out_pages) = (sum(|cpu| &cpu.in_pages), sum(|cpu| &cpu.out_pages));
+            let flows = COUNTERS.iter().zip(in_pages).zip(out_pages);
+            found.push(ExactCounters {
+                cgroup_id,
+                flows: flows
+                    .map(|((counter, in_pages), out_pages)| ExactFlow {
+                        counter: (*counter).to_owned(),
+                        in_pages,
+                        out_pages,
+                    })
+                    .collect(),
+            });
+        }
+        Ok(Some(found))
     }
 
     /// What every attached hook did so far, all CPUs, and the flush program.

@@ -62,10 +62,12 @@ pub enum Source {
         /// As [`Btf::tracepoint_args`] names types.
         type_name: &'static str,
     },
-    /// Which of several types a tracepoint's first argument has, by position.
-    FirstArgument {
+    /// Which of several types an argument of a tracepoint has: its place in `type_names`.
+    ArgumentType {
         /// The tracepoint.
         tracepoint: &'static str,
+        /// Number of the argument.
+        position: usize,
         /// As [`Btf::tracepoint_args`] names types.
         type_names: &'static [&'static str],
     },
@@ -267,6 +269,28 @@ pub const TABLE: &[(&str, Source)] = &[
             type_name: "int",
         },
     ),
+    ("item_active_file", Source::Enumerator("NR_ACTIVE_FILE")),
+    ("item_inactive_file", Source::Enumerator("NR_INACTIVE_FILE")),
+    ("item_file", Source::Enumerator("NR_FILE_PAGES")),
+    ("item_anon", Source::Enumerator("NR_ANON_MAPPED")),
+    ("item_shmem", Source::Enumerator("NR_SHMEM")),
+    ("item_pagetables", Source::Enumerator("NR_PAGETABLE")),
+    (
+        "item_workingset_refault_file",
+        Source::Enumerator("WORKINGSET_REFAULT_FILE"),
+    ),
+    (
+        "item_workingset_activate_file",
+        Source::Enumerator("WORKINGSET_ACTIVATE_FILE"),
+    ),
+    (
+        "counter_update_long",
+        Source::ArgumentType {
+            tracepoint: "mod_memcg_lruvec_state",
+            position: 2,
+            type_names: &["int", "long"],
+        },
+    ),
     (
         "activation_prototype",
         prototype_of(
@@ -332,8 +356,9 @@ pub const TABLE: &[(&str, Source)] = &[
     ),
     (
         "mark_victim_task",
-        Source::FirstArgument {
+        Source::ArgumentType {
             tracepoint: "mark_victim",
+            position: 0,
             type_names: &["int", "struct task_struct *"],
         },
     ),
@@ -417,10 +442,11 @@ impl Source {
                 tracepoints,
                 type_name,
             } => argument(btf, tracepoints, type_name),
-            Self::FirstArgument {
+            Self::ArgumentType {
                 tracepoint,
+                position,
                 type_names,
-            } => first_argument(btf, tracepoint, type_names),
+            } => argument_type(btf, tracepoint, position, type_names),
             Self::Embedded(path) => btf
                 .member(path)
                 .map(|found| found.offset_bytes)
@@ -493,16 +519,21 @@ fn argument(btf: &Btf<'_>, tracepoints: &[&str], type_name: &str) -> Result<u32,
     }
 }
 
-fn first_argument(btf: &Btf<'_>, tracepoint: &str, type_names: &[&str]) -> Result<u32, String> {
+fn argument_type(
+    btf: &Btf<'_>,
+    tracepoint: &str,
+    position: usize,
+    type_names: &[&str],
+) -> Result<u32, String> {
     let args = btf.tracepoint_args(tracepoint);
     let args = args.ok_or_else(|| format!("this kernel has no tracepoint {tracepoint}"))?;
-    let position = type_names
+    let found = type_names
         .iter()
-        .position(|name| args.first().is_some_and(|arg| arg == name));
-    let position = position.map(|position| position as u32);
-    position.ok_or_else(|| {
+        .position(|name| args.get(position).is_some_and(|arg| arg == name));
+    let found = found.map(|found| found as u32);
+    found.ok_or_else(|| {
         format!(
-            "tracepoint {tracepoint} passes ({}), expected {}",
+            "tracepoint {tracepoint} passes ({}), expected {} as argument {position}",
             args.join(", "),
             type_names.join(" or ")
         )

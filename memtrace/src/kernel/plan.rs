@@ -1,5 +1,7 @@
 //! Facts -> plan: which rung of which signal is worth trying. Pure; every rule is here.
 
+use std::collections::BTreeSet;
+
 use super::{
     facts::KernelFacts,
     hooks::{self, Probe, Rung, Signal},
@@ -17,18 +19,39 @@ pub struct Planned {
     pub rungs: Vec<(Rung, Option<String>)>,
 }
 
-/// Judges every rung by the facts.
-pub fn plan(facts: &KernelFacts) -> Vec<Planned> {
-    plan_signals(&facts.known_targets, |fields| {
+/// Judges every rung by the facts, and by what the user switched off; with the signals that must
+/// be asked for if `exact`.
+pub fn plan(facts: &KernelFacts, exact: bool, without: &[String]) -> Vec<Planned> {
+    let signals = hooks::signals().filter(|signal| exact || signal.opt_in.is_none());
+    plan_signals(signals, &facts.known_targets, without, |fields| {
         facts.resolved.missing(fields)
     })
 }
 
+/// The name of a hook as `doctor` prints it, if it is one; else an error that lists them all.
+///
+/// # Errors
+/// If no signal has such a rung: a hook that is misspelt would be left on in silence.
+pub fn hook_name(typed: &str) -> Result<String, String> {
+    let known: BTreeSet<String> = hooks::signals()
+        .flat_map(|signal| signal.rungs)
+        .flat_map(|rung| rung.probes)
+        .map(|probe| probe.attach.to_string())
+        .collect();
+    if known.contains(typed) {
+        return Ok(typed.to_owned());
+    }
+    let known: Vec<_> = known.into_iter().collect();
+    Err(format!("no such hook; there are {}", known.join(", ")))
+}
+
 fn plan_signals(
+    signals: impl Iterator<Item = &'static Signal>,
     known_targets: &[&str],
+    without: &[String],
     missing: impl Fn(&[&str]) -> Option<String>,
 ) -> Vec<Planned> {
-    hooks::signals()
+    signals
         .map(|signal| Planned {
             signal,
             rungs: signal
@@ -36,9 +59,13 @@ fn plan_signals(
                 .iter()
                 .map(|rung| {
                     let unknown = |probe: &&Probe| !known_targets.contains(&probe.attach.target());
+                    let is_off = |probe: &Probe| without.contains(&probe.attach.to_string());
                     let reason = match rung.probes.iter().find(unknown) {
                         None if !HAS_KPROBES && rung.is_kprobe() => {
                             Some("the BPF object knows the registers of x86_64 only".to_owned())
+                        }
+                        None if rung.probes.iter().any(is_off) => {
+                            Some("switched off by --without-hook".to_owned())
                         }
                         None => missing(rung.needs),
                         Some(_) if rung.probes.len() == 1 => {
@@ -77,7 +104,7 @@ mod tests {
 
     #[test]
     fn everything_is_tried_on_a_kernel_that_has_everything() {
-        let plan = plan_signals(&all_targets(), |_| None);
+        let plan = plan_signals(hooks::signals(), &all_targets(), &[], |_| None);
         assert!(refused(&plan).is_empty());
     }
 
@@ -87,7 +114,7 @@ mod tests {
             .into_iter()
             .filter(|target| *target != "mm_filemap_get_pages")
             .collect();
-        let plan = plan_signals(&targets, |_| None);
+        let plan = plan_signals(hooks::signals(), &targets, &[], |_| None);
         assert_eq!(
             refused(&plan),
             [("get_pages", "this kernel does not have it")]
@@ -95,8 +122,20 @@ mod tests {
     }
 
     #[test]
+    fn what_the_user_leaves_out_is_off_with_that_reason() {
+        let name = hook_name("fentry/workingset_activation").unwrap();
+        let plan = plan_signals(hooks::signals(), &all_targets(), &[name], |_| None);
+        assert_eq!(
+            refused(&plan),
+            [("workingset_activation", "switched off by --without-hook")]
+        );
+        let error = hook_name("fentry/workingset_activasion").unwrap_err();
+        assert!(error.contains("fentry/workingset_activation"), "{error}");
+    }
+
+    #[test]
     fn a_missing_member_turns_off_exactly_the_hooks_that_need_it() {
-        let plan = plan_signals(&all_targets(), |fields| {
+        let plan = plan_signals(hooks::signals(), &all_targets(), &[], |fields| {
             fields
                 .contains(&"mm_pgtables_bytes")
                 .then(|| "mm_struct.pgtables_bytes: no such member".to_owned())

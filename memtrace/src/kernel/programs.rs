@@ -15,6 +15,8 @@ pub mod map {
     /// Per-CPU [`ShrinkCounts`](memtrace_ebpf::record::ShrinkCounts) by
     /// [`ShrinkKey`](memtrace_ebpf::record::ShrinkKey).
     pub const SHRINKS: &str = "SHRINKS";
+    /// Per-CPU [`CounterFlow`](memtrace_ebpf::exact::CounterFlow)s, by cgroup id.
+    pub const COUNTER_FLOWS: &str = "COUNTER_FLOWS";
     /// Per-CPU [`RunTable`](memtrace_ebpf::run::RunTable)s.
     pub const RUNS: &str = "RUNS";
 }

@@ -1,7 +1,7 @@
 //! The answer: an immutable snapshot that every view renders.
 
-use super::{Ledger, Reclaim, TaskRef, Traffic, Trust, Verdict, Views, Warning};
-use crate::input::{CgroupSample, Facts, Timestamp};
+use super::{ExactChange, Ledger, Reclaim, TaskRef, Traffic, Trust, Verdict, Views, Warning};
+use crate::input::{CgroupSample, Facts, MemoryStat, Timestamp};
 
 /// A working set at both ends of a window, in bytes; `None` where it could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +112,33 @@ pub struct RunOutcome {
     pub left_behind: Vec<(u32, String)>,
 }
 
+/// Page cache that was evicted and read in again, by `memory.stat`, over the whole window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refaults {
+    /// `workingset_refault_file`, in bytes.
+    pub file_bytes: u64,
+    /// `workingset_activate_file`: what was active at once, in bytes; v1 does not tell.
+    pub activated_bytes: Option<u64>,
+}
+
+impl Refaults {
+    /// Between two samples; `None` if `memory.stat` does not count them.
+    pub fn between(
+        before: &CgroupSample,
+        after: &CgroupSample,
+        page_size_bytes: u64,
+    ) -> Option<Self> {
+        let bytes = |of: fn(&MemoryStat) -> Option<u64>| {
+            let pages = of(&after.stat)?.saturating_sub(of(&before.stat)?);
+            Some(pages.saturating_mul(page_size_bytes))
+        };
+        Some(Self {
+            file_bytes: bytes(|stat| stat.workingset_refault_file)?,
+            activated_bytes: bytes(|stat| stat.workingset_activate_file),
+        })
+    }
+}
+
 /// Why a cgroup's working set changed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Explanation {
@@ -129,6 +156,8 @@ pub struct Explanation {
     pub after: CgroupSample,
     /// usage -> working set -> rss -> OOM killer, at the end.
     pub views: Views,
+    /// Exact mode: each counter's flow over the whole window, by name; `None` if it was off.
+    pub exact: Option<Vec<ExactChange>>,
     /// Page cache that came and went without being active, the largest first.
     pub page_cache: Vec<Traffic>,
     /// Pages that the target uses and others pay for, the largest first.
@@ -137,6 +166,8 @@ pub struct Explanation {
     pub oom_kills: Vec<OomKill>,
     /// Reclaim.
     pub reclaim: Reclaim,
+    /// What came back after it was evicted; `None` if unknown.
+    pub refaults: Option<Refaults>,
     /// The command.
     pub run: Option<RunOutcome>,
     /// How far to trust this.
@@ -159,5 +190,33 @@ impl Explanation {
     /// The whole window and its phases.
     pub fn every_phase(&self) -> impl Iterator<Item = &Phase> {
         std::iter::once(&self.whole).chain(&self.phases)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(refaulted: Option<u64>, activated: Option<u64>) -> CgroupSample {
+        let mut sample = CgroupSample::default();
+        sample.stat.workingset_refault_file = refaulted;
+        sample.stat.workingset_activate_file = activated;
+        sample
+    }
+
+    #[test]
+    fn refaults_are_told_as_far_as_memory_stat_tells() {
+        let between = |before, after| Refaults::between(&before, &after, 4096);
+        assert_eq!(
+            between(sample(Some(5), Some(1)), sample(Some(8), Some(2))),
+            Some(Refaults {
+                file_bytes: 3 * 4096,
+                activated_bytes: Some(4096)
+            })
+        );
+        // v1 counts no activations.
+        let v1 = between(sample(Some(5), None), sample(Some(5), None)).unwrap();
+        assert_eq!((v1.file_bytes, v1.activated_bytes), (0, None));
+        assert_eq!(between(sample(None, None), sample(Some(5), None)), None);
     }
 }

@@ -7,6 +7,7 @@
 mod causes;
 mod component;
 mod error_bound;
+mod exact;
 mod explanation;
 mod ledger;
 mod names;
@@ -26,10 +27,11 @@ pub use self::{
     causes::{Cause, CauseKind, Rest, Traffic, capped},
     component::{Component, ComponentName, Reclaimable},
     error_bound::ErrorBound,
-    explanation::{Explanation, OomKill, Peak, Phase, PhaseName, RunOutcome, WorkingSet},
+    exact::ExactChange,
+    explanation::{Explanation, OomKill, Peak, Phase, PhaseName, Refaults, RunOutcome, WorkingSet},
     ledger::{Ledger, fit_together},
     names::{CgroupRef, FileRef, TaskRef},
-    reclaim::{Eviction, Reclaim, ReclaimGroup, Refaults, Shrinking, Stalled},
+    reclaim::{Eviction, Reclaim, ReclaimGroup, Refaulted, Shrinking, Stalled},
     runs::{RunKey, RunSum, RunTable},
     trust::{HookTrust, Quantiles, Trust},
     verdict::{Rule, Sentence, Verdict},
@@ -38,9 +40,10 @@ pub use self::{
 };
 pub(crate) use self::{
     causes::{foreign_use, page_cache_traffic},
+    exact::exact_changes,
     ledger::Evidence,
     names::Names,
-    reclaim::{evictions, refaults, shrinkings},
+    reclaim::{evictions, refaulted, shrinkings},
     trust::TrustInputs,
     warning::warnings,
 };

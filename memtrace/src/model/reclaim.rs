@@ -37,9 +37,9 @@ pub struct Stalled {
     pub stall_total_ns: u64,
 }
 
-/// File pages that came back after reclaim had evicted them.
+/// File pages that came back after reclaim had evicted them, as the hook counted them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Refaults {
+pub struct Refaulted {
     /// All of them.
     pub pages: u64,
     /// Those that were active at once, being part of the working set.
@@ -90,7 +90,7 @@ pub struct Reclaim {
     /// By process, the longest stall first.
     pub tasks: Vec<Stalled>,
     /// File pages that came back; `None` without the hook.
-    pub refaults: Option<Refaults>,
+    pub refaulted: Option<Refaulted>,
     /// By file, victim and target, the largest first; `None` without the hook.
     pub evictions: Option<Vec<Eviction>>,
     /// By kind, victim and target, the most reclaimed first; `None` without the hook.
@@ -104,10 +104,10 @@ fn has_signal(facts: &Facts, name: &str) -> bool {
 }
 
 /// Refaults of pages that the target pays for.
-pub(crate) fn refaults(evidence: &Evidence<'_>) -> Option<Refaults> {
+pub(crate) fn refaulted(evidence: &Evidence<'_>) -> Option<Refaulted> {
     let Evidence { facts, names, runs } = evidence;
     has_signal(facts, "refault").then(|| {
-        let mut sum = Refaults::default();
+        let mut sum = Refaulted::default();
         for (key, run) in runs.iter() {
             let activated = match key.kind {
                 RunKind::Refault => false,

@@ -55,6 +55,7 @@ pub(crate) fn hook(signal: &str, attached: Option<&str>) -> HookOutcome {
         refused: Vec::new(),
         cost: String::new(),
         optional: false,
+        opt_in: None,
     }
 }
 
@@ -103,6 +104,8 @@ pub(crate) fn sample(instant: Instant, second: u64) -> Sample {
         tasks: Some(vec![process(100, "java", 20)]),
         hooks: Vec::new(),
         shrinks: None,
+        exact: None,
+        lru: Some(LruKind::Classic),
     }
 }
 

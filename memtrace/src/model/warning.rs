@@ -39,6 +39,8 @@ pub enum Warning {
     },
     /// MGLRU has no activation of single pages.
     MultiGenLru,
+    /// The LRU was switched in the window.
+    LruSwitched,
     /// The processes could not be scanned at both ends.
     ProcessesUnknown,
     /// The kernel does not tell a component, or did not at both ends.
@@ -80,6 +82,7 @@ impl Warning {
             Self::HookMissing { .. } => "hook_missing",
             Self::HookDegraded { .. } => "hook_degraded",
             Self::MultiGenLru => "mglru",
+            Self::LruSwitched => "lru_switched",
             Self::ProcessesUnknown => "processes_unknown",
             Self::ComponentUnknown { .. } => "component_unknown",
             Self::BoundExceeded { .. } => "bound_exceeded",
@@ -118,9 +121,17 @@ impl fmt::Display for Warning {
             Self::HookDegraded { signal, cost } => {
                 write!(f, "second-best hook for {signal}: {cost}")
             }
+            Self::LruSwitched => f.write_str(
+                "the kernel was switched between the classic LRU and MGLRU meanwhile \
+                 (/sys/kernel/mm/lru_gen/enabled), which moves pages between active_file and \
+                 inactive_file without anybody using them",
+            ),
             Self::MultiGenLru => f.write_str(
-                "this kernel keeps file pages in generations (MGLRU): active_file is the two \
-                 youngest, and no single page's activation is claimed",
+                "this kernel decides by generations (MGLRU) what is active: active_file is the two \
+                 youngest, which a page joins when it is faulted in, comes back soon after its \
+                 eviction or is found used by a walk of the page tables, and leaves when a new \
+                 generation begins; a second read(2) moves nothing, so no page's activation is \
+                 claimed",
             ),
             Self::ProcessesUnknown => {
                 f.write_str("the processes could not be scanned at both ends: anon has no causes")
@@ -199,6 +210,9 @@ pub(crate) fn warnings(
     }
     if explanation.facts.lru == LruKind::MultiGen {
         warnings.push(Warning::MultiGenLru);
+    }
+    if before.lru.is_some() && after.lru.is_some() && before.lru != after.lru {
+        warnings.push(Warning::LruSwitched);
     }
     if before.tasks.is_none() || after.tasks.is_none() {
         warnings.push(Warning::ProcessesUnknown);

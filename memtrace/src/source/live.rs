@@ -13,7 +13,7 @@ use tokio::io::{Interest, unix::AsyncFd};
 
 use super::decode;
 use crate::{
-    input::{HookCounters, HookOutcome, Input, ShrinkSum},
+    input::{ExactCounters, HookCounters, HookOutcome, Input, ShrinkSum},
     kernel::{
         attach::{self, AttachError, Attached, LoadOptions},
         callers::Callers,
@@ -58,8 +58,12 @@ impl Live {
     ///
     /// # Errors
     /// If nothing at all can be attached.
-    pub fn start(facts: &KernelFacts, options: LoadOptions) -> Result<Self, LiveError> {
-        let mut attached = attach::attach(facts, plan::plan(facts), options)?;
+    pub fn start(facts: &KernelFacts, options: &LoadOptions) -> Result<Self, LiveError> {
+        let mut attached = attach::attach(
+            facts,
+            plan::plan(facts, options.exact, &options.without),
+            options,
+        )?;
         let ring = attached.take_ring()?;
         let logger = if options.verbose {
             match attached.logger() {
@@ -166,6 +170,17 @@ impl Live {
             }
         }
         Ok(Some(sums))
+    }
+
+    /// Exact mode: what came to and left the counters of some cgroups; `None` if it is off.
+    ///
+    /// # Errors
+    /// As the kernel reports them.
+    pub fn counter_flows(
+        &self,
+        cgroup_ids: impl Iterator<Item = u64>,
+    ) -> Result<Option<Vec<ExactCounters>>, LiveError> {
+        Ok(self.attached.counter_flows(cgroup_ids)?)
     }
 
     /// Detaches every hook, brings in what they still held, and returns what they did in all.

@@ -2,7 +2,10 @@
 
 use anyhow::ensure;
 
-use super::room::{Room, cat_in, ensure_share};
+use super::{
+    room::{Room, cat_in, ensure_share},
+    rungs::{BEST, WITHOUT_FENTRY, check_credit},
+};
 use crate::{cgroup::TestCgroup, host::Host, oracle, suite::Outcome};
 
 /// (f) `POSIX_FADV_DONTNEED` on an active file: the fall is explained.
@@ -34,13 +37,22 @@ pub(super) fn dropped(host: &Host) -> anyhow::Result<Outcome> {
 
 /// (g) Written by one cgroup, which pays, and read by a process of another.
 pub(super) fn shared(host: &Host) -> anyhow::Result<Outcome> {
+    written_here_read_there(host, &BEST)
+}
+
+/// (g) with the best rung forced off.
+pub(super) fn shared_without_fentry(host: &Host) -> anyhow::Result<Outcome> {
+    written_here_read_there(host, &WITHOUT_FENTRY)
+}
+
+fn written_here_read_there(host: &Host, options: &[&str]) -> anyhow::Result<Outcome> {
     if let Some(reason) = host.no_activations() {
         return Ok(Outcome::Skipped(reason));
     }
     let room = Room::new(host)?;
     let reader = TestCgroup::create(&host.hierarchy)?;
     let file = room.write("data", host.file_bytes(32 << 20)?, host.page_bytes)?;
-    let watch = room.watch()?;
+    let watch = room.watch_with(options)?;
     cat_in(&reader, &file)?;
     let second = cat_in(&reader, &file)?;
     let explained = watch.finish()?;
@@ -49,15 +61,15 @@ pub(super) fn shared(host: &Host) -> anyhow::Result<Outcome> {
     ensure_share("activated", growth, file.bytes as i64, 0.98, String::new)?;
     let answer = &explained.answer;
     let owner = room.cgroup.name();
-    let credited = answer.caused("active_file", |cause| {
-        cause.is_of(&file.path, file.inode)
-            && cause.is_by(second)
-            && cause.charged_cgroup.as_deref() == Some(&owner)
+    let elsewhere = answer.caused("active_file", |cause| {
+        cause.charged_cgroup.as_deref() != Some(&owner)
     });
-    let figure = ensure_share("credited", credited, growth, 0.99, || {
-        let charged: Vec<_> = answer.causes.iter().map(|c| &c.charged_cgroup).collect();
-        format!("{} {charged:?}", answer.causes_in_words())
-    })?;
+    ensure!(
+        elsewhere == 0,
+        "{elsewhere} bytes are not charged to {owner}: {:?}",
+        answer.causes
+    );
+    let figure = check_credit(host, &explained, &file, second, growth)?;
     Ok(Outcome::Passed(format!(
         "{figure}, {}",
         explained.figures()

@@ -5,9 +5,12 @@ mod cache;
 mod command;
 mod conservation;
 mod damage;
+mod degraded;
+mod exact;
 mod footprint;
 mod reclaim;
 mod room;
+mod rungs;
 mod second_read;
 mod shmem;
 mod turns;
@@ -28,21 +31,25 @@ cases! {
     new_file_is_inactive: second_read::new_file,
     second_read_small_folios: second_read::small_folios,
     second_read_large_folios: second_read::large_folios,
+    second_read_without_fentry: second_read::without_fentry,
     generations_know_no_activation: second_read::generations,
     turns_on_own_files: turns::own_files,
     turns_on_one_file: turns::one_file,
+    turns_beside_streamers: turns::beside_streamers,
     one_task_alternates_two_files: turns::two_files,
     anon_held: anon::held,
     anon_freed_before_the_end: anon::freed,
     tmpfs_file_named: shmem::tmpfs_file,
     fadvise_dontneed_explained: cache::dropped,
     written_here_read_there: cache::shared,
+    written_here_read_there_without_fentry: cache::shared_without_fentry,
     active_pages_match_kpageflags: cache::oracle,
     reclaim_at_the_limit: reclaim::at_the_limit,
     reclaim_over_high: reclaim::over_high,
     reclaim_by_a_lower_limit: reclaim::lower_limit,
     reclaim_on_request: reclaim::on_request,
     refaults_that_activate: reclaim::refaults_that_activate,
+    exact_counters_match_memory_stat: exact::counters,
     default_ring_loses_nothing: conservation::default_ring,
     one_page_ring_conserves: conservation::full_ring,
     damaged_recordings: damage::damaged_recordings,
@@ -53,6 +60,11 @@ cases! {
     error_not_permitted: wrong_input::not_permitted,
     error_no_btf: wrong_input::no_btf,
     no_tracefs: wrong_input::no_tracefs,
+    each_hook_refused: degraded::each_hook_refused,
+    no_hook_at_all: degraded::no_hook,
+    few_capabilities: degraded::few_capabilities,
+    bpf_stats_enabled: degraded::bpf_stats_enabled,
+    locked_down: degraded::locked_down,
     error_full_disk: wrong_input::full_disk,
     error_full_device: wrong_input::full_device,
     error_full_device_with_command: wrong_input::full_device_with_command,

@@ -54,6 +54,11 @@ impl<'a> Room<'a> {
         Watch::start(self.host, &self.cgroup, self.folder())
     }
 
+    /// The same, with more options.
+    pub(super) fn watch_with(&'a self, options: &[&str]) -> anyhow::Result<Watch<'a>> {
+        Watch::start_with(self.host, &self.cgroup, self.folder(), options)
+    }
+
     /// A workload, not started.
     pub(super) fn hog_command(&self, arguments: &[&str]) -> Command {
         process::command(&self.host.hog, arguments)

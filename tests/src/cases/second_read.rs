@@ -5,9 +5,11 @@ use std::path::Path;
 
 use anyhow::ensure;
 
-use super::room::{CaseFile, Room, ensure_share};
+use super::{
+    room::{Room, ensure_share},
+    rungs::{BEST, WITHOUT_FENTRY, check_credit},
+};
 use crate::{
-    answer::Cause,
     host::Host,
     oracle,
     process::{command, run_in},
@@ -56,15 +58,20 @@ pub(super) fn new_file(host: &Host) -> anyhow::Result<Outcome> {
 
 /// (b) with a file of one page per folio.
 pub(super) fn small_folios(host: &Host) -> anyhow::Result<Outcome> {
-    second_read(host, host.page_bytes, false)
+    second_read(host, host.page_bytes, false, &BEST)
+}
+
+/// (b) with the best rung forced off.
+pub(super) fn without_fentry(host: &Host) -> anyhow::Result<Outcome> {
+    second_read(host, host.page_bytes, false, &WITHOUT_FENTRY)
 }
 
 /// (b) with a file of large folios.
 pub(super) fn large_folios(host: &Host) -> anyhow::Result<Outcome> {
-    second_read(host, 1 << 20, true)
+    second_read(host, 1 << 20, true, &BEST)
 }
 
-fn second_read(host: &Host, chunk: u64, large: bool) -> anyhow::Result<Outcome> {
+fn second_read(host: &Host, chunk: u64, large: bool, options: &[&str]) -> anyhow::Result<Outcome> {
     if let Some(reason) = host.no_activations() {
         return Ok(Outcome::Skipped(reason));
     }
@@ -78,30 +85,19 @@ fn second_read(host: &Host, chunk: u64, large: bool) -> anyhow::Result<Outcome> 
     }
     ensure!(large || folios.large_folios == 0, "{folios:?}");
 
-    let watch = room.watch()?;
+    let watch = room.watch_with(options)?;
     room.cat(&file)?;
     let second = room.cat(&file)?;
     let explained = watch.finish()?;
 
     let growth = explained.active_file_growth_bytes()?;
     ensure_share("activated", growth, file.bytes as i64, 0.98, String::new)?;
-    let answer = &explained.answer;
-    let credited = answer.caused("active_file", |cause| is_read(cause, &file, second));
-    let figure = ensure_share("credited", credited, growth, 0.99, || {
-        answer.causes_in_words()
-    })?;
-    let certain = answer.caused("active_file", |cause| {
-        is_read(cause, &file, second) && cause.task.as_ref().is_some_and(|task| task.certain)
-    });
+    let figure = check_credit(host, &explained, &file, second, growth)?;
     Ok(Outcome::Passed(format!(
-        "{figure}, {certain} of them certain, {} large folios, {}",
+        "{figure}, {} large folios, {}",
         folios.large_folios,
         explained.figures()
     )))
-}
-
-fn is_read(cause: &Cause, file: &CaseFile, pid: u32) -> bool {
-    cause.is_of(&file.path, file.inode) && cause.is_by(pid)
 }
 
 /// MGLRU knows no activation: none is invented, the change is memory.stat's, and the answer says

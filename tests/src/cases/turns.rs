@@ -6,10 +6,8 @@ use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 
 use super::room::{CaseFile, Room, ensure_share, truth};
-use crate::{host::Host, session::Explained, suite::Outcome};
+use crate::{host::Host, process::Running, session::Explained, suite::Outcome};
 
-/// Times a case is tried before the machine is called unfit for it.
-const TRIES: u32 = 4;
 /// Share of the pages that must be credited right.
 const RIGHT: f64 = 0.98;
 
@@ -36,37 +34,24 @@ pub(super) fn one_file(host: &Host) -> anyhow::Result<Outcome> {
     turns(host, &["shared"], &[30, 1])
 }
 
+/// (h) again, while on every CPU another task reads a cached file of its own as fast as it can.
+pub(super) fn beside_streamers(host: &Host) -> anyhow::Result<Outcome> {
+    if let Some(reason) = host.no_activations() {
+        return Ok(Outcome::Skipped(reason));
+    }
+    let room = Room::new(host)?;
+    let file = room.write_and_read("streamed", host.file_bytes(32 << 20)?)?;
+    // Ended when they are dropped.
+    let _streamers = (0..host.cpus)
+        .map(|_| Running::start(&mut room.hog_command(&["reread", file.text()?, "1000000"])))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    one_file(host)
+}
+
 fn turns(host: &Host, names: &[&str], pages: &[u64]) -> anyhow::Result<Outcome> {
     if let Some(reason) = host.no_activations() {
         return Ok(Outcome::Skipped(reason));
     }
-    for tried in 1..TRIES {
-        match try_turns(host, names, pages)? {
-            Tried::Judged(outcome) => return Ok(outcome),
-            // Said aloud: a run that is set aside must not pass for one that never was.
-            Tried::Disturbed => {
-                println!("# try {tried} set aside: pages of the files were evicted")
-            }
-        }
-    }
-    match try_turns(host, names, pages)? {
-        Tried::Judged(outcome) => Ok(outcome),
-        Tried::Disturbed => anyhow::bail!(
-            "{TRIES} times the kernel evicted pages of the files while they were read by turns"
-        ),
-    }
-}
-
-enum Tried {
-    Judged(Outcome),
-    /// The premise did not hold: pages that were in the cache at the start were evicted and read in
-    /// again meanwhile (this machine may reclaim proactively, by DAMON). The truth of the workload,
-    /// one activation for each page read, is then not what happened; and a read that meets such a
-    /// page returns early from `filemap_get_pages`, without its tracepoint.
-    Disturbed,
-}
-
-fn try_turns(host: &Host, names: &[&str], pages: &[u64]) -> anyhow::Result<Tried> {
     let room = Room::new(host)?;
     let bytes = host.file_bytes(64 << 20)? / names.len().min(2) as u64;
     let per_round: u64 = match names {
@@ -92,28 +77,11 @@ fn try_turns(host: &Host, names: &[&str], pages: &[u64]) -> anyhow::Result<Tried
     let watch = room.watch()?;
     let truth: Truth = truth(&room.hog(&arguments)?.stdout)?;
     let explained = watch.finish()?;
-    if was_read_in(&truth, &explained)? {
-        return Ok(Tried::Disturbed);
-    }
     let figures = credited(host, &truth, &explained)?;
-    Ok(Tried::Judged(Outcome::Passed(format!(
+    Ok(Outcome::Passed(format!(
         "{figures}, {}",
         explained.figures()
-    ))))
-}
-
-/// Whether pages of the readers' files came into the cache during the window.
-fn was_read_in(truth: &Truth, explained: &Explained) -> anyhow::Result<bool> {
-    let answer: serde_json::Value = serde_json::from_slice(&explained.finished.stdout)?;
-    let rows = answer["page_cache"]["rows"].as_array();
-    let rows = rows.context("the answer has no page_cache.rows")?;
-    Ok(rows.iter().any(|row| {
-        let inode = row["file"]["inode"].as_u64();
-        truth
-            .readers
-            .iter()
-            .any(|reader| inode == Some(reader.inode))
-    }))
+    )))
 }
 
 /// Each reader has its pages, and all of them together have theirs.

@@ -16,10 +16,16 @@ use memtrace::{
     cgroup::{CgroupReader, Hierarchy, OwnCgroup},
     command::{Ended, Running, Signals},
     input::CgroupSample,
-    kernel::{attach::LoadOptions, facts::KernelFacts},
+    kernel::{
+        attach::{AttachError, LoadOptions},
+        facts::KernelFacts,
+    },
     model::Explanation,
-    session::{Question, Session},
-    source::recording::{Recorder, Replay},
+    session::{Question, Session, SessionError},
+    source::{
+        live::{Live, LiveError},
+        recording::{Recorder, Replay},
+    },
 };
 
 use self::step::{FILE_BYTES, Work};
@@ -46,8 +52,8 @@ pub struct Demo {
 
 impl Demo {
     /// Runs it live, or replays it where that is not possible.
-    pub async fn run(self, verbose: bool) -> Result<ExitCode, Failure> {
-        match Experiment::prepare(verbose) {
+    pub async fn run(self, load: LoadOptions) -> Result<ExitCode, Failure> {
+        match Experiment::prepare(load) {
             Ok(experiment) => experiment.run(self.output, self.record.as_deref()).await?,
             Err(failure) if self.record.is_none() => self.replay(&failure)?,
             Err(failure) => return Err(failure),
@@ -88,16 +94,15 @@ struct Experiment {
 }
 
 impl Experiment {
-    fn prepare(verbose: bool) -> Result<Self, Failure> {
+    fn prepare(load: LoadOptions) -> Result<Self, Failure> {
         let hierarchy = Hierarchy::find()?;
         let kernel = KernelFacts::gather()?;
-        let load = LoadOptions {
-            verbose,
-            ..LoadOptions::default()
-        };
         // Loads every program and takes it off again: better to know now than in the middle.
-        memtrace::source::live::Live::start(&kernel, load)
-            .map_err(|error| Failure::from(memtrace::session::SessionError::from(error)))?;
+        let live = Live::start(&kernel, &load).map_err(SessionError::from)?;
+        if live.outcomes().iter().all(|hook| hook.attached.is_none()) {
+            return Err(SessionError::from(LiveError::from(AttachError::NotPermitted)).into());
+        }
+        drop(live);
         Ok(Self {
             own: OwnCgroup::create(&hierarchy).map_err(Failure::unsupported)?,
             signals: Signals::install()?,
@@ -132,7 +137,7 @@ impl Experiment {
             cgroup,
             typed: "demo".to_owned(),
             command: false,
-            load: self.load,
+            load: self.load.clone(),
         };
         let mut session = Session::start(&self.kernel, self.hierarchy.clone(), question, recorder)?;
         let mut reading = self.step(Work::Read, &file)?;

@@ -15,6 +15,7 @@ pub(super) const SIGNALS: &[Signal] = &[
         }],
         cost: "who brought which file into the cache is unknown",
         optional: false,
+        opt_in: None,
     },
     Signal {
         name: "cache delete",
@@ -28,6 +29,7 @@ pub(super) const SIGNALS: &[Signal] = &[
         }],
         cost: "the fall of active_file and shmem stays unattributed",
         optional: false,
+        opt_in: None,
     },
     Signal {
         name: "page fault",
@@ -41,6 +43,7 @@ pub(super) const SIGNALS: &[Signal] = &[
         }],
         cost: "the task of an activation by a mapping is uncertain, unless the activating task is known",
         optional: true,
+        opt_in: None,
     },
     Signal {
         name: "fault-around",
@@ -54,5 +57,6 @@ pub(super) const SIGNALS: &[Signal] = &[
         }],
         cost: "the last toucher of a mapped file may be missed",
         optional: true,
+        opt_in: None,
     },
 ];

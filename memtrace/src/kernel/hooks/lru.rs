@@ -15,6 +15,7 @@ pub(super) const SIGNALS: &[Signal] = &[
         }],
         cost: "growth of active_file by second reads stays unattributed",
         optional: false,
+        opt_in: None,
     },
     Signal {
         name: "insertion",
@@ -28,5 +29,6 @@ pub(super) const SIGNALS: &[Signal] = &[
         }],
         cost: "refaults and tmpfs growth stay unattributed",
         optional: false,
+        opt_in: None,
     },
 ];

@@ -1,6 +1,7 @@
 //! Every signal memtrace uses, and the rungs on which it can be had, best first. One file a hook
 //! family; its BPF programs are in the file of the same name in `memtrace-ebpf/src/bpf/`.
 
+mod exact;
 mod filemap;
 mod lru;
 mod oom;
@@ -111,6 +112,8 @@ pub struct Signal {
     pub cost: &'static str,
     /// Another signal covers for it well enough that its absence is not worth a warning.
     pub optional: bool,
+    /// Too costly to have unasked: the option that asks for it, and what it costs.
+    pub opt_in: Option<&'static str>,
 }
 
 /// All signals, in the order in which `doctor` shows them.
@@ -123,6 +126,7 @@ pub fn signals() -> impl Iterator<Item = &'static Signal> {
         shrink::SIGNALS,
         oom::SIGNALS,
         tasks::SIGNALS,
+        exact::SIGNALS,
     ]
     .into_iter()
     .flatten()

@@ -14,4 +14,5 @@ pub(super) const SIGNALS: &[Signal] = &[Signal {
     }],
     cost: "an OOM kill shows in memory.events only, without victim and trigger",
     optional: false,
+    opt_in: None,
 }];

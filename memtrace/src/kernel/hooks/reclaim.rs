@@ -54,6 +54,7 @@ pub(super) const SIGNALS: &[Signal] = &[
         ],
         cost: "which cgroup was at its limit is known from 7.1 on only, and whether swap was allowed is not",
         optional: false,
+        opt_in: None,
     },
     Signal {
         name: "direct reclaim",
@@ -74,5 +75,6 @@ pub(super) const SIGNALS: &[Signal] = &[
         }],
         cost: "how long tasks wait for memory when the node is short is unknown",
         optional: false,
+        opt_in: None,
     },
 ];

@@ -60,6 +60,7 @@ pub(super) const SIGNALS: &[Signal] = &[
         ],
         cost: "which cgroup gave pages to whom is known from evictions only, not what was scanned",
         optional: true,
+        opt_in: None,
     },
     Signal {
         name: "generation shrinking",
@@ -97,5 +98,6 @@ pub(super) const SIGNALS: &[Signal] = &[
         ],
         cost: "what MGLRU's reclaim for the node took from which cgroup is known from evictions only",
         optional: true,
+        opt_in: None,
     },
 ];

@@ -30,6 +30,7 @@ pub(super) const SIGNALS: &[Signal] = &[
         ],
         cost: "a process may go by a name it had before",
         optional: true,
+        opt_in: None,
     },
     Signal {
         name: "process exit",
@@ -43,6 +44,7 @@ pub(super) const SIGNALS: &[Signal] = &[
         }],
         cost: "a reused pid may go by the name of the process that had it before",
         optional: true,
+        opt_in: None,
     },
     Signal {
         name: "task scan",
@@ -78,5 +80,6 @@ pub(super) const SIGNALS: &[Signal] = &[
         }],
         cost: "processes are read from /proc: slower, and not at one instant",
         optional: true,
+        opt_in: None,
     },
 ];

@@ -34,6 +34,7 @@ pub(super) const SIGNALS: &[Signal] = &[
         ],
         cost: "the task of an activation is whoever read the page last on that CPU, or uncertain",
         optional: false,
+        opt_in: None,
     },
     Signal {
         name: "refault",
@@ -64,6 +65,7 @@ pub(super) const SIGNALS: &[Signal] = &[
         ],
         cost: "a refault that makes a page active is not told from a migration, and other refaults show in memory.stat only",
         optional: true,
+        opt_in: None,
     },
     Signal {
         name: "eviction",
@@ -87,5 +89,6 @@ pub(super) const SIGNALS: &[Signal] = &[
         ],
         cost: "on whose behalf pages were evicted is unknown",
         optional: true,
+        opt_in: None,
     },
 ];

@@ -46,6 +46,7 @@ fn nothing_is_missing_but_what_a_kernel_does_not_have() {
     let large_folios = "page_compound_nr";
     let objcg = "objcg_memcg";
     let memcg_arg = "reclaim_begin_memcg_arg";
+    let exact = "counter_update_long";
     assert_eq!(
         missing,
         [
@@ -55,6 +56,7 @@ fn nothing_is_missing_but_what_a_kernel_does_not_have() {
                     "folio_nr_pages",
                     objcg,
                     memcg_arg,
+                    exact,
                     "try_to_shrink_lruvec_prototype",
                     "sc_proactive",
                 ]
@@ -65,10 +67,11 @@ fn nothing_is_missing_but_what_a_kernel_does_not_have() {
                     large_folios,
                     objcg,
                     memcg_arg,
+                    exact,
                     "try_to_shrink_lruvec_prototype",
                 ]
             ),
-            ("6.12", vec![large_folios, objcg, memcg_arg]),
+            ("6.12", vec![large_folios, objcg, memcg_arg, exact]),
             ("6.18", vec![large_folios, objcg, memcg_arg]),
             ("7.2", vec![large_folios]),
         ]
@@ -84,6 +87,14 @@ fn prototypes_are_told_apart() {
     assert_eq!(
         across("try_to_shrink_lruvec_prototype"),
         [ABSENT, ABSENT, 0, 0, 0]
+    );
+}
+
+#[test]
+fn widths_that_changed_are_followed() {
+    assert_eq!(
+        across("counter_update_long"),
+        [ABSENT, ABSENT, ABSENT, 0, 1]
     );
 }
 

@@ -58,11 +58,21 @@ impl<'a> Subject<'a> {
                 entry.0 += cause.bytes.unsigned_abs();
             }
         }
-        subject.tasks = by_task.len();
-        subject.task = by_task
+        // A process that is partly known and partly guessed is one process: it is called by the part
+        // that is larger.
+        let mut by_pid: BTreeMap<u32, (u64, u64, &TaskRef)> = BTreeMap::new();
+        for ((pid, _), (bytes, task)) in by_task {
+            let entry = by_pid.entry(pid).or_insert((0, 0, task));
+            entry.0 += bytes;
+            if bytes > entry.1 {
+                (entry.1, entry.2) = (bytes, task);
+            }
+        }
+        subject.tasks = by_pid.len();
+        subject.task = by_pid
             .into_values()
             .reduce(|best, next| if next.0 > best.0 { next } else { best })
-            .map(|(_, task)| task);
+            .map(|(_, _, task)| task);
         subject
     }
 

@@ -331,6 +331,18 @@ fn also() {
 }
 
 #[test]
+fn a_process_that_is_partly_guessed_is_one_process() {
+    let mut guessed = testing::run(RunKind::Activation, 1, 4711, 2);
+    guessed.task_certain = false;
+    let explanation = Story::begin()
+        .run(RunKind::Activation, 1, 4711, 28)
+        .and(Input::Run(guessed))
+        .end(|after| activate(after, 30));
+    let headline = &explanation.verdict.sentences[0].text;
+    assert!(headline.contains("that cat (pid 4711) read"), "{headline}");
+}
+
+#[test]
 fn after_peak() {
     let explanation = Story::command()
         .peak(|peak| {

@@ -2,6 +2,7 @@
 //! without a new version, but none is removed or given another meaning.
 
 mod cause;
+mod exact;
 mod phase;
 mod reclaim;
 mod session;
@@ -11,9 +12,12 @@ use serde::Serialize;
 
 use self::{
     cause::{CauseJson, TrafficList},
+    exact::ExactJson,
     phase::{ComponentJson, ErrorBoundJson, PhaseJson, WorkingSetJson},
     reclaim::ReclaimJson,
-    session::{KernelJson, OomKillJson, RunJson, SizesJson, TargetJson, ViewJson, WindowJson},
+    session::{
+        KernelJson, OomKillJson, RefaultsJson, RunJson, SizesJson, TargetJson, ViewJson, WindowJson,
+    },
     trust::TrustJson,
 };
 use crate::model::Explanation;
@@ -48,9 +52,11 @@ struct ExplainJson<'a> {
     phases: Vec<PhaseJson<'a>>,
     sizes: SizesJson,
     views: Vec<ViewJson>,
+    exact: Option<Vec<ExactJson<'a>>>,
     page_cache: TrafficList<'a>,
     used_but_charged_elsewhere: TrafficList<'a>,
     reclaim: ReclaimJson<'a>,
+    refaults: Option<RefaultsJson>,
     oom_kills: Vec<OomKillJson<'a>>,
     run: Option<RunJson<'a>>,
     trust: TrustJson<'a>,
@@ -66,10 +72,12 @@ impl<'a> From<&'a Explanation> for ExplainJson<'a> {
             before,
             after,
             views,
+            exact,
             page_cache,
             foreign,
             oom_kills,
             reclaim,
+            refaults,
             run,
             trust,
             verdict,
@@ -93,9 +101,13 @@ impl<'a> From<&'a Explanation> for ExplainJson<'a> {
             phases: phases.iter().map(PhaseJson::from).collect(),
             sizes: SizesJson::new(before, after, peak.as_ref()),
             views: views.steps.iter().map(ViewJson::from).collect(),
+            exact: exact
+                .as_ref()
+                .map(|changes| changes.iter().map(ExactJson::from).collect()),
             page_cache: TrafficList::from(page_cache.as_slice()),
             used_but_charged_elsewhere: TrafficList::from(foreign.as_slice()),
             reclaim: ReclaimJson::new(reclaim, facts.page_size_bytes),
+            refaults: refaults.map(RefaultsJson::from),
             oom_kills: oom_kills.iter().map(OomKillJson::from).collect(),
             run: run.as_ref().map(RunJson::from),
             trust: TrustJson::from(trust),

@@ -95,7 +95,7 @@ impl<'a> ReclaimJson<'a> {
             groups,
             causes,
             tasks,
-            refaults,
+            refaulted,
             evictions,
             shrinkings,
         } = reclaim;
@@ -120,8 +120,8 @@ impl<'a> ReclaimJson<'a> {
                 .map(|group| GroupJson::new(group, page_size_bytes))
                 .collect(),
             by_task: tasks.iter().take(ROWS).map(StalledJson::from).collect(),
-            refaulted_bytes: refaults.map(|refaults| bytes(refaults.pages)),
-            refaulted_active_bytes: refaults.map(|refaults| bytes(refaults.activated_pages)),
+            refaulted_bytes: refaulted.map(|refaulted| bytes(refaulted.pages)),
+            refaulted_active_bytes: refaulted.map(|refaulted| bytes(refaulted.activated_pages)),
             evicted: evictions
                 .as_ref()
                 .map(|rows| EvictedJson::new(rows, page_size_bytes)),

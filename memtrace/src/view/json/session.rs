@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::cause::TaskJson;
 use crate::{
     input::{CgroupSample, CgroupVersion, Facts, LruKind, Scope},
-    model::{OomKill, Peak, Phase, RunOutcome, ViewName, ViewRole, ViewStep},
+    model::{OomKill, Peak, Phase, Refaults, RunOutcome, ViewName, ViewRole, ViewStep},
     view::time::{rfc3339, seconds},
 };
 
@@ -58,6 +58,21 @@ pub(super) struct ViewJson {
     name: &'static str,
     role: &'static str,
     bytes: i64,
+}
+
+#[derive(Serialize)]
+pub(super) struct RefaultsJson {
+    file_bytes: u64,
+    activated_bytes: Option<u64>,
+}
+
+impl From<Refaults> for RefaultsJson {
+    fn from(refaults: Refaults) -> Self {
+        Self {
+            file_bytes: refaults.file_bytes,
+            activated_bytes: refaults.activated_bytes,
+        }
+    }
 }
 
 #[derive(Serialize)]

@@ -7,6 +7,7 @@ use super::{
     reclaim,
 };
 use crate::{
+    input::LruKind,
     model::{
         Explanation, Traffic,
         words::{escaped, file, mib, process_cell},
@@ -50,7 +51,10 @@ pub(super) fn lines(explanation: &Explanation) -> Vec<String> {
     let mut lines = Vec::new();
     lines.extend(traffic(
         "CACHE IN AND OUT",
-        "not active: no working set",
+        match explanation.facts.lru {
+            LruKind::Classic => "not active: no working set",
+            LruKind::MultiGen => "into which generation is not told",
+        },
         &explanation.page_cache,
     ));
     lines.extend(traffic(
@@ -59,6 +63,17 @@ pub(super) fn lines(explanation: &Explanation) -> Vec<String> {
         &explanation.foreign,
     ));
     lines.extend(reclaim::lines(explanation));
+    if let Some(refaults) = &explanation.refaults
+        && is_visible(refaults.file_bytes as i64)
+    {
+        let active = refaults.activated_bytes.map_or_else(String::new, |bytes| {
+            format!(", {} MiB of it active at once", mib(bytes as i64))
+        });
+        lines.push(format!(
+            "REFAULTS  {} MiB of page cache came back after an eviction{active}",
+            mib(refaults.file_bytes as i64)
+        ));
+    }
     for kill in &explanation.oom_kills {
         lines.push(format!(
             "OOM KILL  {}  {}; allocation by {}",

@@ -3,6 +3,7 @@
 mod cells;
 mod change;
 mod events;
+mod exact;
 mod reclaim;
 mod trust;
 mod views;
@@ -20,6 +21,7 @@ pub fn render(explanation: &Explanation) -> String {
     lines.extend(events::session(explanation));
     lines.extend(views::lines(explanation));
     lines.extend(change::lines(explanation));
+    lines.extend(exact::lines(explanation));
     lines.extend(events::lines(explanation));
     lines.extend(trust::lines(explanation));
     let mut text = lines.join("\n");

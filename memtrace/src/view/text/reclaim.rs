@@ -36,21 +36,7 @@ pub(super) fn lines(explanation: &Explanation) -> Vec<String> {
     let evictions = reclaim.evictions.as_deref().unwrap_or_default();
     let (shown, rest) = evictions.split_at(evictions.len().min(ROWS));
     if !shown.is_empty() {
-        let refaults = reclaim.refaults.unwrap_or_default();
-        let back = match refaults.pages {
-            0 => "none came back".to_owned(),
-            pages => format!(
-                "{} MiB of file pages came back, {} active",
-                mib(bytes(pages)),
-                mib(bytes(refaults.activated_pages))
-            ),
-        };
-        let note = if reclaim.refaults.is_some() {
-            &back
-        } else {
-            ""
-        };
-        lines.push(row("EVICTED", "MiB", note));
+        lines.push(row("EVICTED", "MiB", "from this cgroup"));
     }
     for eviction in shown {
         let on_behalf = match &eviction.target {

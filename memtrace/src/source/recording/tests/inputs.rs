@@ -124,6 +124,7 @@ fn facts() -> Input {
             refused: vec![("fentry".into(), "not permitted".into())],
             cost: "none".into(),
             optional: false,
+            opt_in: Some("--exact".into()),
         }],
         scope: Scope {
             target: "cat /data/t.log".into(),
@@ -207,5 +208,14 @@ fn sample() -> Input {
             reclaimed_pages: 3,
             duration_ns: 2,
         }]),
+        exact: Some(vec![ExactCounters {
+            cgroup_id: 61,
+            flows: vec![ExactFlow {
+                counter: "active_file".into(),
+                in_pages: 3,
+                out_pages: 1,
+            }],
+        }]),
+        lru: Some(LruKind::MultiGen),
     }))
 }
