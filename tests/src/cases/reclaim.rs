@@ -101,8 +101,17 @@ struct Watched {
 impl Watched {
     /// Watches the room's cgroup while `work` is done.
     fn of(room: &Room<'_>, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<Self> {
+        Self::of_with(room, &[], work)
+    }
+
+    /// The same, with more options for memtrace.
+    fn of_with(
+        room: &Room<'_>,
+        options: &[&str],
+        work: impl FnOnce() -> anyhow::Result<()>,
+    ) -> anyhow::Result<Self> {
         let before = Counters::read(&room.cgroup)?;
-        let watch = room.watch()?;
+        let watch = room.watch_with(options)?;
         work()?;
         let after = Counters::read(&room.cgroup)?;
         let explained = watch.finish()?;
@@ -222,10 +231,31 @@ fn clean_file(room: &Room<'_>, name: &str, bytes: u64) -> anyhow::Result<CaseFil
 
 /// A file of twice the limit is read again and again.
 pub(super) fn at_the_limit(host: &Host) -> anyhow::Result<Outcome> {
+    at_the_limit_with(host, &[])
+}
+
+/// The same with trampolines off: by kprobes where there are any, else by tracepoints.
+pub(super) fn by_kprobes(host: &Host) -> anyhow::Result<Outcome> {
+    let options: Vec<&str> = TRAMPOLINES
+        .iter()
+        .flat_map(|hook| ["--without-hook", hook])
+        .collect();
+    at_the_limit_with(host, &options)
+}
+
+const TRAMPOLINES: [&str; 5] = [
+    "fentry/try_to_free_mem_cgroup_pages",
+    "fentry/workingset_eviction",
+    "fexit/workingset_refault",
+    "fentry/shrink_lruvec",
+    "fentry/try_to_shrink_lruvec",
+];
+
+fn at_the_limit_with(host: &Host, options: &[&str]) -> anyhow::Result<Outcome> {
     let room = Room::new(host)?;
     let file = clean_file(&room, "data", host.file_bytes(64 << 20)?)?;
     room.cgroup.set_limit(file.bytes / 2)?;
-    let mut watched = Watched::of(&room, || {
+    let mut watched = Watched::of_with(&room, options, || {
         room.hog(&["reread", file.text()?, "3"])?;
         Ok(())
     })?;

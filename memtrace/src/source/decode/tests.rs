@@ -291,18 +291,50 @@ fn unknown_numbers_are_errors() {
         let got = decode(&bytes_of(&unknown), RECEIVED_NS);
         assert_eq!(got, Err(DecodeError::UnknownTag(tag)));
     }
+    let unknown = RunKind::ALL.len() as u32;
     let kind = RunRecord {
-        kind: 7,
+        kind: unknown,
         ..run_record()
     };
     let got = decode(&bytes_of(&kind), RECEIVED_NS);
-    assert_eq!(got, Err(DecodeError::UnknownRunKind(7)));
+    assert_eq!(got, Err(DecodeError::UnknownRunKind(unknown)));
     let kind = ReclaimRecord {
         kind: 2,
         ..reclaim_record()
     };
     let got = decode(&bytes_of(&kind), RECEIVED_NS);
     assert_eq!(got, Err(DecodeError::UnknownReclaimKind(2)));
+}
+
+#[test]
+fn what_was_shrunk_is_summed_over_cpus() {
+    let key = ShrinkKey {
+        victim_memcg_id: 61,
+        target_memcg_id: 0,
+        kind: shrink_kind::KSWAPD,
+        function: 1,
+    };
+    let cpu = |calls| ShrinkCounts {
+        calls,
+        scanned_pages: 10 * calls,
+        reclaimed_pages: 5 * calls,
+        duration_ns: 100 * calls,
+    };
+    let expected = ShrinkSum {
+        victim_cgroup_id: Some(61),
+        target_cgroup_id: None,
+        kind: ShrinkKind::Kswapd,
+        calls: 3,
+        scanned_pages: 30,
+        reclaimed_pages: 15,
+        duration_ns: 300,
+    };
+    assert_eq!(shrink(&key, &[cpu(1), cpu(2)]), Ok(expected));
+    let unknown = ShrinkKey { kind: 4, ..key };
+    assert_eq!(
+        shrink(&unknown, &[]),
+        Err(DecodeError::UnknownReclaimKind(4))
+    );
 }
 
 #[test]

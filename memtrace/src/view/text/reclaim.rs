@@ -1,4 +1,4 @@
-//! Reclaim: who waited and why, what left on whose behalf, what came back.
+//! Reclaim: who waited and why, what left on whose behalf.
 
 use super::cells::{NOTE_WIDTH, row, shorten};
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
 /// Rows of evicted files.
 const ROWS: usize = 3;
 
-/// One line a cause; what was evicted; what came back.
+/// Two lines a cause; what was evicted, on whose behalf.
 pub(super) fn lines(explanation: &Explanation) -> Vec<String> {
     let reclaim = &explanation.reclaim;
     let bytes = |pages: u64| pages.saturating_mul(explanation.facts.page_size_bytes) as i64;
@@ -25,10 +25,13 @@ pub(super) fn lines(explanation: &Explanation) -> Vec<String> {
             .as_ref()
             .map_or_else(String::new, |cgroup| format!(" of {}", target(cgroup)));
         lines.push(format!(
-            "RECLAIM  {}{of}: passes {}, {} MiB freed, stall p99 {:.1} ms, sum {:.1} ms",
+            "RECLAIM  {}{of}: passes {}, {} MiB freed",
             why(group),
             group.passes,
             mib(bytes(group.reclaimed_pages)),
+        ));
+        lines.push(format!(
+            "         stall p99 {:.1} ms, sum {:.1} ms",
             seconds(group.stall.p99_ns) * 1e3,
             seconds(group.stall_total_ns) * 1e3
         ));
@@ -52,7 +55,7 @@ pub(super) fn lines(explanation: &Explanation) -> Vec<String> {
             .saturating_sub(on_behalf.chars().count() + 2)
             .max(16);
         lines.push(row(
-            "  from cache",
+            "  by reclaim",
             &mib(bytes(eviction.pages)),
             &format!("{}  {on_behalf}", shorten(&what, room)),
         ));
