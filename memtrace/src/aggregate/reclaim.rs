@@ -12,7 +12,10 @@ use crate::{
 /// cgroup reclaimed for).
 type Key = (ReclaimKind, Option<ReclaimCause>, Option<u64>, Option<u64>);
 
-/// Processes kept apart; a session that meets more puts the others together.
+/// (process, its cgroup, the cgroup reclaimed for).
+type TaskKey = (u32, Option<u64>, Option<u64>);
+
+/// Processes kept apart. Those that a session meets beyond them are in the other sums only.
 const TASKS: usize = 4_096;
 
 #[derive(Clone, Debug, Default)]
@@ -34,8 +37,8 @@ impl Sum {
 #[derive(Debug, Default)]
 pub(super) struct ReclaimTotals {
     passes: BTreeMap<Key, Sum>,
-    /// (process, its cgroup, the cgroup reclaimed for) -> (passes, ns waited).
-    tasks: BTreeMap<(u32, Option<u64>, Option<u64>), (u64, u64)>,
+    /// (passes, ns waited) by process.
+    tasks: BTreeMap<TaskKey, (u64, u64)>,
 }
 
 impl ReclaimTotals {

@@ -253,7 +253,7 @@ const TRAMPOLINES: [&str; 5] = [
 
 fn at_the_limit_with(host: &Host, options: &[&str]) -> anyhow::Result<Outcome> {
     let room = Room::new(host)?;
-    let file = clean_file(&room, "data", host.file_bytes(64 << 20)?)?;
+    let file = clean_file(&room, "data", host.file_bytes(32 << 20)?)?;
     room.cgroup.set_limit(file.bytes / 2)?;
     let mut watched = Watched::of_with(&room, options, || {
         room.hog(&["reread", file.text()?, "3"])?;
@@ -290,7 +290,7 @@ pub(super) fn over_high(host: &Host) -> anyhow::Result<Outcome> {
 /// Somebody outside lowers the limit below what is used.
 pub(super) fn lower_limit(host: &Host) -> anyhow::Result<Outcome> {
     let room = Room::new(host)?;
-    let file = clean_file(&room, "data", host.file_bytes(48 << 20)?)?;
+    let file = clean_file(&room, "data", host.file_bytes(24 << 20)?)?;
     let mut watched = Watched::of(&room, || room.cgroup.set_limit(file.bytes / 2))?;
     if watched.reclaim.passes == 0 {
         // Nobody of the cgroup waited, so only the target says that it concerns us.
@@ -310,7 +310,7 @@ pub(super) fn lower_limit(host: &Host) -> anyhow::Result<Outcome> {
 /// `memory.reclaim`, and v1's `memory.force_empty`, written by a process of the cgroup.
 pub(super) fn on_request(host: &Host) -> anyhow::Result<Outcome> {
     let room = Room::new(host)?;
-    let file = clean_file(&room, "data", host.file_bytes(48 << 20)?)?;
+    let file = clean_file(&room, "data", host.file_bytes(24 << 20)?)?;
     let (name, value) = match room.cgroup.version() {
         Version::V1 => ("memory.force_empty", "0".to_owned()),
         Version::V2 => ("memory.reclaim", (file.bytes / 2).to_string()),
