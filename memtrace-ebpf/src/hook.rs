@@ -15,38 +15,56 @@ pub enum Hook {
     CacheAdd = 2,
     /// `tp_btf/mm_filemap_delete_from_page_cache`
     CacheDelete = 3,
+    /// `workingset_refault`: a file page comes back in.
+    WorkingsetRefault = 4,
+    /// `workingset_eviction`: a page is reclaimed.
+    WorkingsetEviction = 5,
     /// `tp_btf/mm_filemap_get_pages`
-    GetPages = 4,
+    GetPages = 6,
     /// `tp_btf/mm_filemap_fault`
-    Fault = 5,
+    Fault = 7,
     /// `tp_btf/mm_filemap_map_pages`
-    MapPages = 6,
+    MapPages = 8,
     /// `tp_btf/mm_vmscan_direct_reclaim_begin`
-    DirectReclaimBegin = 7,
+    DirectReclaimBegin = 9,
     /// `tp_btf/mm_vmscan_direct_reclaim_end`
-    DirectReclaimEnd = 8,
+    DirectReclaimEnd = 10,
     /// `tp_btf/mm_vmscan_memcg_reclaim_begin`
-    MemcgReclaimBegin = 9,
+    MemcgReclaimBegin = 11,
     /// `tp_btf/mm_vmscan_memcg_reclaim_end`
-    MemcgReclaimEnd = 10,
+    MemcgReclaimEnd = 12,
     /// `tp_btf/mark_victim`
-    MarkVictim = 11,
+    MarkVictim = 13,
     /// `tp_btf/sched_process_exec`
-    ProcessExec = 12,
+    ProcessExec = 14,
     /// `tp_btf/sched_process_exit`
-    ProcessExit = 13,
+    ProcessExit = 15,
     /// The `raw_tp` program that userspace runs on each CPU to send runs that have aged.
-    Flush = 14,
-    /// `fentry/workingset_activation`
-    WorkingsetActivation = 15,
+    Flush = 16,
+    /// `workingset_activation`: a file page is made active.
+    WorkingsetActivation = 17,
     /// `tp_btf/task_rename`
-    TaskRename = 16,
+    TaskRename = 18,
+    /// `try_to_free_mem_cgroup_pages`, entry.
+    MemcgReclaimEnter = 19,
+    /// `try_to_free_mem_cgroup_pages`, return.
+    MemcgReclaimReturn = 20,
+    /// `shrink_lruvec`, entry.
+    ShrinkEnter = 21,
+    /// `shrink_lruvec`, return.
+    ShrinkReturn = 22,
+    /// `try_to_shrink_lruvec`, entry.
+    ShrinkGenerationsEnter = 23,
+    /// `try_to_shrink_lruvec`, return.
+    ShrinkGenerationsReturn = 24,
+    /// `workingset_refault`, entry, where another program sees its return.
+    RefaultEnter = 25,
     /// `tp_btf/mod_memcg_lruvec_state`
-    CounterUpdate = 17,
+    CounterUpdate = 26,
 }
 
 /// How many hooks there are: the size of every map with one slot a hook.
-pub const HOOKS: usize = 18;
+pub const HOOKS: usize = 27;
 
 impl Hook {
     /// Every hook, in the order of its number.
@@ -55,6 +73,8 @@ impl Hook {
         Self::LruInsertion,
         Self::CacheAdd,
         Self::CacheDelete,
+        Self::WorkingsetRefault,
+        Self::WorkingsetEviction,
         Self::GetPages,
         Self::Fault,
         Self::MapPages,
@@ -68,6 +88,13 @@ impl Hook {
         Self::Flush,
         Self::WorkingsetActivation,
         Self::TaskRename,
+        Self::MemcgReclaimEnter,
+        Self::MemcgReclaimReturn,
+        Self::ShrinkEnter,
+        Self::ShrinkReturn,
+        Self::ShrinkGenerationsEnter,
+        Self::ShrinkGenerationsReturn,
+        Self::RefaultEnter,
         Self::CounterUpdate,
     ];
 }

@@ -6,13 +6,13 @@ use crate::{
 };
 
 /// Hooks with a run table: the first so many of [`Hook`](crate::hook::Hook), by their numbers.
-pub const RUN_TABLES: u32 = 4;
+pub const RUN_TABLES: u32 = 6;
 
 /// Slots of one hook's table on one CPU. One slot would not merge when a task alternates between
 /// two files; 64 did in every case tried.
 pub const RUN_SLOTS: usize = 64;
 
-/// A run that is still growing. The first five fields are its key.
+/// A run that is still growing. The first six fields are its key.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
@@ -20,6 +20,9 @@ pub struct Run {
     pub mapping: u64,
     /// The folio's `memcg_data`: identity only, never sent.
     pub memcg_data: u64,
+    /// Address of the `mem_cgroup` on whose behalf the pages were reclaimed; 0 for none. Identity
+    /// only, never sent.
+    pub target: u64,
     /// `inode.i_ino`: with the mapping's address, which the kernel may reuse, it names the file.
     pub inode: u64,
     /// The process credited.
@@ -34,12 +37,14 @@ pub struct Run {
     pub first_ns: u64,
     /// Cgroup id of the charged memcg, resolved once when the run began.
     pub memcg_id: u64,
+    /// Cgroup id of `target`.
+    pub target_memcg_id: u64,
     /// `super_block.s_dev`.
     pub device: u32,
     /// `inode.i_generation`.
     pub generation: u32,
 }
-shared!(Run, 72);
+shared!(Run, 88);
 
 impl Run {
     /// The run as it is sent: without the addresses. `hook` is the table it was in.
@@ -52,6 +57,7 @@ impl Run {
             tgid: self.tgid,
             hook,
             memcg_id: self.memcg_id,
+            target_memcg_id: self.target_memcg_id,
             inode: self.inode,
             device: self.device,
             generation: self.generation,
@@ -75,4 +81,4 @@ pub struct RunTable {
     /// The slots, found by a hash of the key.
     pub runs: [Run; RUN_SLOTS],
 }
-shared!(RunTable, 16 + 72 * RUN_SLOTS);
+shared!(RunTable, 16 + 88 * RUN_SLOTS);

@@ -354,6 +354,10 @@ impl Session {
             members,
             tasks,
             hooks: Vec::new(),
+            shrinks: match instant {
+                Instant::Before | Instant::After => self.live.shrinks()?,
+                Instant::Peak => None,
+            },
             exact: self
                 .live
                 .counter_flows(self.known_members.iter().copied())?,

@@ -25,6 +25,8 @@ pub struct Answer {
     pub verdict: serde_json::Value,
     /// How far to trust it.
     pub trust: Trust,
+    /// Who was reclaimed from, and why.
+    pub reclaim: serde_json::Value,
     /// With a command: before to peak, peak to after.
     #[serde(default)]
     pub phases: Vec<Phase>,

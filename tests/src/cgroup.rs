@@ -107,6 +107,38 @@ impl TestCgroup {
         self.path.join("cgroup.procs")
     }
 
+    /// Version of its controller.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Writes one of its files, such as `memory.high`.
+    pub fn set(&self, file: &str, value: &str) -> anyhow::Result<()> {
+        let path = self.path.join(file);
+        fs::write(&path, value).with_context(|| format!("writing {value} to {}", path.display()))
+    }
+
+    /// Sets its hard limit in bytes.
+    pub fn set_limit(&self, bytes: u64) -> anyhow::Result<()> {
+        let file = match self.version {
+            Version::V1 => "memory.limit_in_bytes",
+            Version::V2 => "memory.max",
+        };
+        self.set(file, &bytes.to_string())
+    }
+
+    /// A key of a flat file such as `memory.stat` by its v2 name; `None` if this kernel has none.
+    pub fn key(&self, file: &str, key: &str) -> Option<u64> {
+        let prefix = match (self.version, file) {
+            (Version::V1, "memory.stat") => "total_",
+            _ => "",
+        };
+        let text = self.file(file).ok()?;
+        let key = format!("{prefix}{key} ");
+        let value = text.lines().find_map(|line| line.strip_prefix(&key))?;
+        value.trim().parse().ok()
+    }
+
     /// Reads usage, then memory.stat.
     pub fn read(&self) -> anyhow::Result<Reading> {
         let (usage, prefix) = match self.version {

@@ -48,12 +48,19 @@ struct NameScratch {
 static NAMES: PerCpuArray<NameScratch> = PerCpuArray::with_max_entries(HOOKS as u32, 0);
 
 impl FileKey {
-    /// Reads device and generation of an inode whose number is known already.
+    /// Reads device and generation of an inode whose number is known already; 0 of none.
     ///
     /// # Safety
     /// `host` must be an inode, as `M` wants its pointers.
     #[inline(always)]
     pub unsafe fn of<M: Memory>(host: *const u8, inode: u64) -> Self {
+        if host.is_null() {
+            return Self {
+                inode,
+                device: 0,
+                generation: 0,
+            };
+        }
         // SAFETY: as the caller promises.
         unsafe {
             Self {

@@ -1,9 +1,6 @@
 //! LRU hooks: pages that become active, and pages that enter the lists.
 
-use aya_ebpf::{
-    macros::{btf_tracepoint, fentry},
-    programs::{BtfTracePointContext, FEntryContext},
-};
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use memtrace_ebpf::{
     hook::Hook,
     readers::reader_table,
@@ -16,7 +13,7 @@ use crate::{
     folio::{Folio, has_bit, scalar},
     layout::{layout, load_pointer},
     memory::Typed,
-    readers, runs, tasks,
+    readers, runs, tasks, workingset,
 };
 
 /// A file page moved to the active list. Fires at batch drain, in whichever task drains.
@@ -69,22 +66,6 @@ fn activated(folio: Folio<Typed>, table: &mut RunTable) {
     );
 }
 
-/// A file page is about to become active, in the task that made it so (mm/workingset.c; its only
-/// caller is `folio_mark_accessed`). It may be queued for long before [`lru_activate`] fires.
-#[fentry(function = "workingset_activation")]
-pub fn workingset_activation(ctx: FEntryContext) -> i32 {
-    // SAFETY: the only argument is the folio (the page before 5.16).
-    let folio = unsafe { Folio::new(ctx.arg(0)) };
-    if let (Some(table), Some(stats)) = (
-        readers::table(reader_table::ACTIVATION),
-        stats(Hook::WorkingsetActivation),
-    ) {
-        let index = folio.index();
-        readers::note(table, stats, folio.mapping(), index, index);
-    }
-    0
-}
-
 /// A page enters the LRU. Fires at batch drain.
 #[btf_tracepoint(function = "mm_lru_insertion")]
 pub fn lru_insertion(ctx: BtfTracePointContext) -> i32 {
@@ -126,14 +107,21 @@ fn inserted(folio: Folio<Typed>, table: &mut RunTable) {
         return;
     };
     let mapping_id = scalar(&mut table.scratch, mapping);
-    let (tgid, certain) = match kind {
+    let index = folio.index();
+    let refaulted_by = if matches!(kind, RunKind::InsertionActive) {
+        workingset::take_refault(mapping_id, index)
+    } else {
+        None
+    };
+    let (kind, tgid, certain) = match (kind, refaulted_by) {
+        (_, Some(tgid)) => (RunKind::RefaultInsertion, tgid, true),
         // tmpfs does not pass the add hook: whoever drains is the best there is.
-        RunKind::ShmemInsertion => (tasks::current_tgid(), false),
-        _ => match readers::table(reader_table::CACHE_ADD)
-            .and_then(|table| readers::touched(table, mapping_id, folio.index()).page_by)
+        (RunKind::ShmemInsertion, None) => (kind, tasks::current_tgid(), false),
+        (_, None) => match readers::table(reader_table::CACHE_ADD)
+            .and_then(|table| readers::touched(table, mapping_id, index).page_by)
         {
-            Some(tgid) => (tgid, true),
-            None => (tasks::current_tgid(), false),
+            Some(tgid) => (kind, tgid, true),
+            None => (kind, tasks::current_tgid(), false),
         },
     };
     let pages = folio.pages(flags, &mut table.scratch);

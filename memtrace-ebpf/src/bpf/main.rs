@@ -25,7 +25,9 @@ mod oom;
 mod readers;
 mod reclaim;
 mod runs;
+mod shrink;
 mod tasks;
+mod workingset;
 
 /// The kernel lets only GPL-compatible programs call the helpers used here.
 #[unsafe(link_section = "license")]

@@ -19,7 +19,7 @@ use crate::{
     tasks,
 };
 
-/// One table a hook and CPU, 4.6 KiB each. Written by its hook, and by the flush program while the
+/// One table a hook and CPU, 5.6 KiB each. Written by its hook, and by the flush program while the
 /// hook is not at work (`busy`).
 #[map]
 static RUNS: PerCpuArray<RunTable> = PerCpuArray::with_max_entries(RUN_TABLES, 0);
@@ -64,6 +64,7 @@ pub struct Pages {
 struct Key {
     mapping: u64,
     memcg_data: u64,
+    target: u64,
     inode: u64,
     tgid: u32,
     kind_flags: u32,
@@ -75,6 +76,7 @@ impl Key {
     fn grow(&self, run: &mut Run, pages: u64) -> bool {
         let is_mine = run.mapping == self.mapping
             && run.memcg_data == self.memcg_data
+            && run.target == self.target
             && run.inode == self.inode
             && run.tgid == self.tgid
             && run.kind_flags == self.kind_flags
@@ -90,17 +92,29 @@ impl Key {
 /// Adds a folio to its run. If both slots are taken by other runs, the older of them is sent first.
 #[inline(always)]
 pub fn add(table: &mut RunTable, stats: &mut HookStats, hook: Hook, pages: Pages) {
-    add_by::<Typed>(table, stats, hook, pages);
+    add_for::<Typed>(table, stats, hook, pages, core::ptr::null());
 }
 
-/// As [`add`], for a program that reads the kernel's memory by `M`.
+/// As [`add`], for a program that reads the kernel's memory by `M`. `target` is the `mem_cgroup` on
+/// whose behalf the pages were reclaimed, null if none.
 #[inline(always)]
-pub fn add_by<M: Memory>(table: &mut RunTable, stats: &mut HookStats, hook: Hook, pages: Pages) {
+pub fn add_for<M: Memory>(
+    table: &mut RunTable,
+    stats: &mut HookStats,
+    hook: Hook,
+    pages: Pages,
+    target: *const u8,
+) {
     stats.pages_produced += pages.pages;
     // SAFETY: the mapping is a pointer as `M` wants it by the field's contract; null reads as 0.
     let (host, inode) = unsafe {
-        let host = M::load_pointer(pages.mapping, layout!(mapping_host));
-        (host, M::load::<u64>(host, layout!(inode_ino)))
+        if pages.mapping.is_null() {
+            // The verifier must not see a load through what it knows to be no pointer.
+            (core::ptr::null(), 0)
+        } else {
+            let host = M::load_pointer(pages.mapping, layout!(mapping_host));
+            (host, M::load::<u64>(host, layout!(inode_ino)))
+        }
     };
     let kind_flags = pages.kind as u32 | pages.flags << 16;
     let hash = (pages.mapping_id ^ inode << 1 ^ u64::from(pages.tgid) << 7 ^ u64::from(kind_flags))
@@ -109,6 +123,7 @@ pub fn add_by<M: Memory>(table: &mut RunTable, stats: &mut HookStats, hook: Hook
     let key = Key {
         mapping: pages.mapping_id,
         memcg_data: pages.memcg_data,
+        target: scalar(&mut table.scratch, target),
         inode,
         tgid: pages.tgid,
         kind_flags,
@@ -136,6 +151,7 @@ pub fn add_by<M: Memory>(table: &mut RunTable, stats: &mut HookStats, hook: Hook
     *run = Run {
         mapping: pages.mapping_id,
         memcg_data: pages.memcg_data,
+        target: key.target,
         inode,
         tgid: pages.tgid,
         kind_flags,
@@ -144,6 +160,8 @@ pub fn add_by<M: Memory>(table: &mut RunTable, stats: &mut HookStats, hook: Hook
         // SAFETY: the helper has no preconditions.
         first_ns: unsafe { bpf_ktime_get_ns() },
         memcg_id: memcg::charged(pages.memcg_data),
+        // SAFETY: `target` is what `M` wants by this function's contract.
+        target_memcg_id: unsafe { memcg::id::<M>(target) },
         device: file.device,
         generation: file.generation,
     };

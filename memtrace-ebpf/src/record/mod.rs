@@ -9,7 +9,10 @@ mod task;
 pub use self::{
     file::{FileRecord, PATH_BYTES, PATH_NAME_BYTES, file_flags},
     oom::VictimRecord,
-    reclaim::{ReclaimRecord, reclaim_kind},
+    reclaim::{
+        RECLAIM_CALLERS, ReclaimRecord, ShrinkCounts, ShrinkKey, reclaim_flags, reclaim_kind,
+        shrink_kind,
+    },
     run::{RunKind, RunRecord, run_flags},
     task::{TaskRecord, TaskSample, task_sample_flags},
 };

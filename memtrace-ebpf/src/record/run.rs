@@ -19,11 +19,24 @@ pub enum RunKind {
     CacheDeleteInactive = 5,
     /// tmpfs, memfd or SysV pages taken out of the page cache.
     ShmemDelete = 6,
+    /// File pages put on the LRU already active because they were refaults within the working set
+    /// (`mm_lru_insertion` of a page that `workingset_refault` had activated).
+    RefaultInsertion = 7,
+    /// File pages that reclaim had evicted and that are read in again (`workingset_refault`); what
+    /// becomes of them the LRU hooks tell. The same pages are in `CacheAdd`.
+    Refault = 8,
+    /// As `Refault`, and `workingset_refault` left them active.
+    RefaultActivated = 9,
+    /// File pages that reclaim evicted (`workingset_eviction`). The same pages are in
+    /// `CacheDeleteActive` and `CacheDeleteInactive`.
+    Eviction = 10,
+    /// Anonymous, tmpfs or SysV pages that reclaim took after they went to swap.
+    SwapEviction = 11,
 }
 
 impl RunKind {
     /// Every kind, in the order of its number.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 12] = [
         Self::Activation,
         Self::InsertionActive,
         Self::ShmemInsertion,
@@ -31,6 +44,11 @@ impl RunKind {
         Self::CacheDeleteActive,
         Self::CacheDeleteInactive,
         Self::ShmemDelete,
+        Self::RefaultInsertion,
+        Self::Refault,
+        Self::RefaultActivated,
+        Self::Eviction,
+        Self::SwapEviction,
     ];
 }
 
@@ -58,6 +76,9 @@ pub struct RunRecord {
     pub hook: u32,
     /// Cgroup id of the memcg that the folio is charged to; 0 if unknown or uncharged.
     pub memcg_id: u64,
+    /// Cgroup id of the memcg on whose behalf the pages were reclaimed; 0 for the node, and for runs
+    /// of other kinds.
+    pub target_memcg_id: u64,
     /// `inode.i_ino`; 0 if the folio had no mapping any more.
     pub inode: u64,
     /// `super_block.s_dev`, the kernel's `dev_t` (major << 20 | minor).
@@ -71,4 +92,4 @@ pub struct RunRecord {
     /// When the run began, `CLOCK_MONOTONIC`.
     pub first_ns: u64,
 }
-shared!(RunRecord, 80);
+shared!(RunRecord, 88);

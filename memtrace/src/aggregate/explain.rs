@@ -6,9 +6,9 @@ use super::{Aggregator, Window};
 use crate::{
     input::{Facts, FileEvent, FileId, OwnedBy, Sample},
     model::{
-        Comeback, Evidence, Explanation, Ledger, OomKill, Peak, Phase, PhaseName, Refaults,
-        RunTable, TaskRef, Trust, TrustInputs, Verdict, Views, Warning, WorkingSet, exact_changes,
-        foreign_use, page_cache_traffic, warnings,
+        Comeback, Evidence, Explanation, Ledger, OomKill, Peak, Phase, PhaseName, Reclaim,
+        Refaults, RunTable, TaskRef, Trust, TrustInputs, Verdict, Views, Warning, WorkingSet,
+        evictions, exact_changes, foreign_use, page_cache_traffic, refaulted, shrinkings, warnings,
     },
 };
 
@@ -67,7 +67,14 @@ impl Aggregator {
             page_cache: page_cache_traffic(&evidence),
             foreign: foreign_use(&evidence),
             oom_kills: self.oom_kills(facts),
-            reclaim: self.reclaim.summary(&self.names),
+            reclaim: Reclaim {
+                groups: self.reclaim.by_kind(&self.names),
+                causes: self.reclaim.by_cause(&self.names),
+                tasks: self.reclaim.by_task(&self.names),
+                refaulted: refaulted(&evidence),
+                evictions: evictions(&evidence),
+                shrinkings: shrinkings(&window.before, after, &self.names),
+            },
             refaults: Refaults::between(
                 &window.before.cgroup,
                 &after.cgroup,

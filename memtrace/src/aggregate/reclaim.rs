@@ -1,15 +1,19 @@
 //! Reclaim passes, summed by whom they concern.
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use super::Durations;
 use crate::{
-    input::{ReclaimEvent, ReclaimKind},
-    model::{Names, Reclaim, ReclaimGroup},
+    input::{ReclaimCause, ReclaimEvent, ReclaimKind},
+    model::{Names, ReclaimGroup, Stalled},
 };
 
-/// Who asked, who waited, who gave: (kind, the waiting task's cgroup, the cgroup reclaimed from).
-type Key = (ReclaimKind, Option<u64>, Option<u64>);
+/// Who asked, and why, who waited, who was short: (kind, cause, the waiting task's cgroup, the
+/// cgroup reclaimed for).
+type Key = (ReclaimKind, Option<ReclaimCause>, Option<u64>, Option<u64>);
+
+/// Processes kept apart; a session that meets more puts the others together.
+const TASKS: usize = 4_096;
 
 #[derive(Clone, Debug, Default)]
 struct Sum {
@@ -28,35 +32,89 @@ impl Sum {
 
 /// Sums per key. Which cgroups belong to the target is known only in the end.
 #[derive(Debug, Default)]
-pub(super) struct ReclaimTotals(BTreeMap<Key, Sum>);
+pub(super) struct ReclaimTotals {
+    passes: BTreeMap<Key, Sum>,
+    /// (process, its cgroup, the cgroup reclaimed for) -> (passes, ns waited).
+    tasks: BTreeMap<(u32, Option<u64>, Option<u64>), (u64, u64)>,
+}
 
 impl ReclaimTotals {
     pub(super) fn add(&mut self, event: &ReclaimEvent) {
-        let key = (event.kind, event.task_cgroup_id, event.target_cgroup_id);
-        let sum = self.0.entry(key).or_default();
+        let (task, target) = (event.task_cgroup_id, event.target_cgroup_id);
+        let key = (event.kind, event.cause, task, target);
+        let sum = self.passes.entry(key).or_default();
         sum.passes += 1;
         sum.reclaimed_pages += event.reclaimed_pages;
         sum.stall.record(event.duration_ns);
+        let key = (event.pid, task, target);
+        if self.tasks.len() < TASKS || self.tasks.contains_key(&key) {
+            let (passes, stall_ns) = self.tasks.entry(key).or_default();
+            *passes += 1;
+            *stall_ns = stall_ns.saturating_add(event.duration_ns);
+        }
     }
 
-    /// What concerns the target: its tasks waited, or it was reclaimed from.
-    pub(super) fn summary(&self, names: &Names) -> Reclaim {
-        let mut by_kind: BTreeMap<ReclaimKind, Sum> = BTreeMap::new();
-        for ((kind, task_cgroup, target_cgroup), sum) in &self.0 {
-            if names.is_member(*task_cgroup) || names.is_member(*target_cgroup) {
-                by_kind.entry(*kind).or_default().merge(sum);
+    /// What concerns the target, by kind.
+    pub(super) fn by_kind(&self, names: &Names) -> Vec<ReclaimGroup> {
+        self.grouped(names, |(kind, _, _, _)| (kind, None, None))
+    }
+
+    /// What concerns the target, by kind, cause and target, the longest stall first.
+    pub(super) fn by_cause(&self, names: &Names) -> Vec<ReclaimGroup> {
+        let mut groups = self.grouped(names, |(kind, cause, _, target)| (kind, cause, target));
+        groups.sort_by_key(|group| Reverse(group.stall_total_ns));
+        groups
+    }
+
+    /// The target's processes that waited, the longest first.
+    pub(super) fn by_task(&self, names: &Names) -> Vec<Stalled> {
+        let mut sums: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
+        for ((pid, task, target), (passes, stall_ns)) in &self.tasks {
+            if concerns(names, *task, *target) {
+                let sum = sums.entry(*pid).or_default();
+                sum.0 += passes;
+                sum.1 = sum.1.saturating_add(*stall_ns);
             }
         }
-        let groups = by_kind
+        let mut tasks: Vec<Stalled> = sums
             .into_iter()
-            .map(|(kind, sum)| ReclaimGroup {
+            .map(|(pid, (passes, stall_total_ns))| Stalled {
+                task: names.task(pid, true),
+                passes,
+                stall_total_ns,
+            })
+            .collect();
+        tasks.sort_by_key(|task| Reverse(task.stall_total_ns));
+        tasks
+    }
+
+    fn grouped(
+        &self,
+        names: &Names,
+        group: impl Fn(Key) -> (ReclaimKind, Option<ReclaimCause>, Option<u64>),
+    ) -> Vec<ReclaimGroup> {
+        let mut groups: BTreeMap<_, Sum> = BTreeMap::new();
+        for (key, sum) in &self.passes {
+            if concerns(names, key.2, key.3) {
+                groups.entry(group(*key)).or_default().merge(sum);
+            }
+        }
+        groups
+            .into_iter()
+            .map(|((kind, cause, target), sum)| ReclaimGroup {
                 kind,
+                cause,
+                target: target.map(|id| names.cgroup(id)),
                 passes: sum.passes,
                 reclaimed_pages: sum.reclaimed_pages,
                 stall_total_ns: sum.stall.total_ns,
                 stall: sum.stall.quantiles(),
             })
-            .collect();
-        Reclaim { groups }
+            .collect()
     }
+}
+
+/// The target's tasks waited, or it was reclaimed from.
+fn concerns(names: &Names, task_cgroup: Option<u64>, target_cgroup: Option<u64>) -> bool {
+    names.is_member(task_cgroup) || names.is_member(target_cgroup)
 }

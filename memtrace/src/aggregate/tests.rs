@@ -167,6 +167,8 @@ fn pass(task: u64, target: Option<u64>, milliseconds: u64) -> Input {
         task_cgroup_id: Some(task),
         target_cgroup_id: target,
         reclaimed_pages: 10,
+        cause: None,
+        may_swap: None,
     })
 }
 

@@ -28,6 +28,9 @@ pub struct RunEvent {
     pub received_ns: u64,
     /// Cgroup that owns (is charged for) the folios; `None` if uncharged or not readable.
     pub charged_cgroup_id: Option<u64>,
+    /// Of an eviction: the cgroup that was short; `None` if the node was.
+    #[serde(default)]
+    pub target_cgroup_id: Option<u64>,
     /// The file; `None` if the folio had lost its mapping.
     pub file: Option<FileId>,
     /// The process that touched them; `None` if nobody is known.
@@ -98,6 +101,19 @@ pub enum ReclaimKind {
     Memcg,
 }
 
+/// Why a cgroup was reclaimed from: the function that called for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ReclaimCause {
+    /// A charge went over `memory.max` (v1: `memory.limit_in_bytes`).
+    Max,
+    /// Usage is over `memory.high`.
+    High,
+    /// Somebody wrote a lower limit.
+    LimitWrite,
+    /// Somebody asked for it: `memory.reclaim`, v1's `memory.force_empty`.
+    Proactive,
+}
+
 /// A reclaim pass that a task waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReclaimEvent {
@@ -119,6 +135,25 @@ pub struct ReclaimEvent {
     pub target_cgroup_id: Option<u64>,
     /// Pages freed.
     pub reclaimed_pages: u64,
+    /// Why; `None` for the node, and where the kernel's callers cannot be named.
+    #[serde(default)]
+    pub cause: Option<ReclaimCause>,
+    /// It was allowed to swap; `None` where the kernel does not tell.
+    #[serde(default)]
+    pub may_swap: Option<bool>,
+}
+
+/// Who shrank a cgroup's lists, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ShrinkKind {
+    /// The node's `kswapd`.
+    Kswapd,
+    /// A task, because the node was short.
+    Direct,
+    /// A task, because a cgroup was at a limit.
+    Memcg,
+    /// A task that wrote to `memory.reclaim`.
+    Proactive,
 }
 
 /// A process and its cgroup, as an OOM record names them.

@@ -9,13 +9,13 @@ mod sample;
 
 pub use self::{
     event::{
-        FileEvent, FileId, FileLocation, OwnedBy, ReclaimEvent, ReclaimKind, RunEvent, TaskEvent,
-        VictimEvent,
+        FileEvent, FileId, FileLocation, OwnedBy, ReclaimCause, ReclaimEvent, ReclaimKind,
+        RunEvent, ShrinkKind, TaskEvent, VictimEvent,
     },
     facts::{Facts, HookOutcome, LruKind, Scope, StatError},
     sample::{
         CgroupMember, CgroupSample, CgroupVersion, ExactCounters, ExactFlow, HookCounters, Instant,
-        MemoryEvents, MemoryStat, Pressure, Sample, TaskUsage, Timestamp,
+        MemoryEvents, MemoryStat, Pressure, Sample, ShrinkSum, TaskUsage, Timestamp,
     },
 };
 use serde::{Deserialize, Serialize};

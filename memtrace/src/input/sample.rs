@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::LruKind;
+use super::{LruKind, ShrinkKind};
 
 /// Version of the memory controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -187,6 +187,25 @@ pub struct HookCounters {
     pub recursion_misses: u64,
 }
 
+/// What shrinking one cgroup's lists on another's behalf came to, since the hook was attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShrinkSum {
+    /// The cgroup that gave pages; `None` if unknown.
+    pub victim_cgroup_id: Option<u64>,
+    /// The cgroup that was short; `None` if the node was.
+    pub target_cgroup_id: Option<u64>,
+    /// Who did it, and why.
+    pub kind: ShrinkKind,
+    /// Calls of `shrink_lruvec` (MGLRU for the node: `try_to_shrink_lruvec`).
+    pub calls: u64,
+    /// Pages scanned.
+    pub scanned_pages: u64,
+    /// Pages reclaimed.
+    pub reclaimed_pages: u64,
+    /// Time in these calls.
+    pub duration_ns: u64,
+}
+
 /// What the kernel added to and took from one counter since the hooks were attached, page by page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExactFlow {
@@ -222,6 +241,9 @@ pub struct Sample {
     pub tasks: Option<Vec<TaskUsage>>,
     /// The hooks.
     pub hooks: Vec<HookCounters>,
+    /// Who was shrunk on whose behalf; `None` without the hook.
+    #[serde(default)]
+    pub shrinks: Option<Vec<ShrinkSum>>,
     /// Exact mode: the target and the cgroups that are or were below it; `None` if it is off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exact: Option<Vec<ExactCounters>>,

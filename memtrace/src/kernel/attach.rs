@@ -16,6 +16,7 @@ use aya::{
 use memtrace_ebpf::{
     exact::{COUNTERS, CounterFlow},
     hook::{Hook, HookStats},
+    record::{ShrinkCounts, ShrinkKey},
     run::RunTable,
 };
 
@@ -59,6 +60,10 @@ pub enum AttachError {
     },
 }
 
+/// What a kprobe in a trampoline's place costs: it tells the same.
+const KPROBE_COST: &str =
+    "each call costs more time, and is not seen while another kprobe is at work on that CPU";
+
 /// Cgroups whose counters exact mode can sum: 128 bytes each and CPU. A node has at most some
 /// thousands that are in use at once.
 const EXACT_CGROUPS: u32 = 8_192;
@@ -101,7 +106,11 @@ pub struct Attached {
     stats: PerCpuArray<MapData, HookStats>,
     counter_flows: PerCpuHashMap<MapData, u64, CounterFlow>,
     runs: PerCpuArray<MapData, RunTable>,
+    shrinks: PerCpuHashMap<MapData, ShrinkKey, ShrinkCounts>,
 }
+
+/// One entry of the map of shrunk lists.
+pub type ShrinkEntry = (ShrinkKey, PerCpuValues<ShrinkCounts>);
 
 /// What keeps a program on its hook.
 #[expect(dead_code, reason = "held for its Drop")]
@@ -157,6 +166,7 @@ pub fn attach(
     for planned in plan {
         let mut refused = Vec::new();
         let mut attached = None;
+        let mut cost = planned.signal.cost;
         for (rung, reason) in planned.rungs {
             let result = match reason {
                 Some(reason) => Err(reason),
@@ -165,6 +175,9 @@ pub fn attach(
             match result {
                 Ok(taken) => {
                     attached = Some(rung.to_string());
+                    if rung.is_kprobe() {
+                        cost = KPROBE_COST;
+                    }
                     probes.extend(rung.probes);
                     links.extend(taken);
                     break;
@@ -176,7 +189,7 @@ pub fn attach(
             signal: planned.signal.name.to_owned(),
             attached,
             refused,
-            cost: planned.signal.cost.to_owned(),
+            cost: cost.to_owned(),
             optional: planned.signal.optional,
             opt_in: planned.signal.opt_in.map(str::to_owned),
         });
@@ -191,6 +204,7 @@ pub fn attach(
     }
     let stats = take_map(&mut ebpf, map::STATS)?;
     let runs = take_map(&mut ebpf, map::RUNS)?;
+    let shrinks = take_map(&mut ebpf, map::SHRINKS)?;
     let counter_flows = take_map(&mut ebpf, map::COUNTER_FLOWS)?;
     Ok(Attached {
         ebpf,
@@ -201,6 +215,7 @@ pub fn attach(
         stats,
         counter_flows,
         runs,
+        shrinks,
     })
 }
 
@@ -387,6 +402,18 @@ impl Attached {
     /// As the kernel reports them.
     pub fn runs(&self, hook: u32) -> Result<PerCpuValues<RunTable>, MapError> {
         self.runs.get(&hook, 0)
+    }
+
+    /// Who was shrunk on whose behalf so far; `None` if that hook is off.
+    ///
+    /// # Errors
+    /// As the kernel reports them.
+    pub fn shrinks(&self) -> Option<Result<Vec<ShrinkEntry>, MapError>> {
+        let is_on = |probe: &Probe| probe.hook == Some(Hook::ShrinkReturn);
+        self.probes
+            .iter()
+            .any(is_on)
+            .then(|| self.shrinks.iter().collect())
     }
 
     /// What was added to and taken from the counters of some cgroups since the hooks were attached;

@@ -33,12 +33,13 @@ pub fn plan(facts: &KernelFacts, exact: bool, without: &[String]) -> Vec<Planned
 /// # Errors
 /// If no signal has such a rung: a hook that is misspelt would be left on in silence.
 pub fn hook_name(typed: &str) -> Result<String, String> {
-    let known: BTreeSet<String> = hooks::signals()
-        .flat_map(|signal| signal.rungs)
+    let rungs = || hooks::signals().flat_map(|signal| signal.rungs);
+    let known: BTreeSet<String> = rungs()
         .flat_map(|rung| rung.probes)
         .map(|probe| probe.attach.to_string())
         .collect();
-    if known.contains(typed) {
+    // Also as `doctor` prints a rung of several.
+    if known.contains(typed) || rungs().any(|rung| rung.to_string() == typed) {
         return Ok(typed.to_owned());
     }
     let known: Vec<_> = known.into_iter().collect();
@@ -61,12 +62,12 @@ fn plan_signals(
                     let unknown = |probe: &&Probe| !known_targets.contains(&probe.attach.target());
                     let is_off = |probe: &Probe| without.contains(&probe.attach.to_string());
                     let reason = match rung.probes.iter().find(unknown) {
-                        None if !HAS_KPROBES
-                            && rung.probes.iter().any(|p| p.attach.is_kprobe()) =>
-                        {
+                        None if !HAS_KPROBES && rung.is_kprobe() => {
                             Some("the BPF object knows the registers of x86_64 only".to_owned())
                         }
-                        None if rung.probes.iter().any(is_off) => {
+                        None if rung.probes.iter().any(is_off)
+                            || without.contains(&rung.to_string()) =>
+                        {
                             Some("switched off by --without-hook".to_owned())
                         }
                         None => missing(rung.needs),

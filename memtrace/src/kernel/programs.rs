@@ -12,6 +12,9 @@ pub mod map {
     pub const EVENTS: &str = "EVENTS";
     /// Per-CPU [`HookStats`](memtrace_ebpf::hook::HookStats) of each hook.
     pub const STATS: &str = "STATS";
+    /// Per-CPU [`ShrinkCounts`](memtrace_ebpf::record::ShrinkCounts) by
+    /// [`ShrinkKey`](memtrace_ebpf::record::ShrinkKey).
+    pub const SHRINKS: &str = "SHRINKS";
     /// Per-CPU [`CounterFlow`](memtrace_ebpf::exact::CounterFlow)s, by cgroup id.
     pub const COUNTER_FLOWS: &str = "COUNTER_FLOWS";
     /// Per-CPU [`RunTable`](memtrace_ebpf::run::RunTable)s.

@@ -10,8 +10,11 @@ use crate::input::Sample;
 pub enum CauseKind {
     /// File pages that were on the inactive list were read again (`mm_lru_activate`).
     SecondAccess,
-    /// File pages came in active: refaults, migrations, or a second access before the page reached
-    /// its list (`mm_lru_insertion`).
+    /// File pages came back after reclaim had evicted them, so soon that the kernel made them active
+    /// at once (`workingset_refault`).
+    Refault,
+    /// File pages came in active: migrations, a second access before the page reached its list
+    /// (`mm_lru_insertion`), and, where `workingset_refault` has no hook, refaults.
     InsertedActive,
     /// Active file pages left the page cache: deleted, truncated, or dropped on request.
     Removed,
@@ -39,6 +42,7 @@ impl CauseKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::SecondAccess => "second_access",
+            Self::Refault => "refault",
             Self::InsertedActive => "inserted_active",
             Self::Removed => "removed",
             Self::Evicted => "evicted",
@@ -137,13 +141,19 @@ pub(crate) fn active_file(
 ) -> Vec<Cause> {
     let mut causes = from_runs(evidence, ComponentName::ActiveFile, |key| match key.kind {
         RunKind::Activation => Some((CauseKind::SecondAccess, 1)),
+        RunKind::RefaultInsertion => Some((CauseKind::Refault, 1)),
         RunKind::InsertionActive => Some((CauseKind::InsertedActive, 1)),
         RunKind::CacheDeleteActive if key.in_reclaim => Some((CauseKind::Evicted, -1)),
         RunKind::CacheDeleteActive => Some((CauseKind::Removed, -1)),
+        // Refaults and evictions are told of the same pages by the hooks above and below.
         RunKind::ShmemInsertion
         | RunKind::CacheAdd
         | RunKind::CacheDeleteInactive
-        | RunKind::ShmemDelete => None,
+        | RunKind::ShmemDelete
+        | RunKind::Refault
+        | RunKind::RefaultActivated
+        | RunKind::Eviction
+        | RunKind::SwapEviction => None,
     });
     let remainder = delta_bytes - causes.iter().map(|cause| cause.bytes).sum::<i64>();
     let counted_pages = (before.cgroup.stat.pgdeactivate)
@@ -174,9 +184,14 @@ pub(crate) fn shmem(evidence: &Evidence<'_>) -> Vec<Cause> {
         RunKind::ShmemDelete => Some((CauseKind::Freed, -1)),
         RunKind::Activation
         | RunKind::InsertionActive
+        | RunKind::RefaultInsertion
         | RunKind::CacheAdd
         | RunKind::CacheDeleteActive
-        | RunKind::CacheDeleteInactive => None,
+        | RunKind::CacheDeleteInactive
+        | RunKind::Refault
+        | RunKind::RefaultActivated
+        | RunKind::Eviction
+        | RunKind::SwapEviction => None,
     })
 }
 
@@ -193,7 +208,11 @@ pub(crate) fn page_cache_traffic(evidence: &Evidence<'_>) -> Vec<Traffic> {
 /// largest first.
 pub(crate) fn foreign_use(evidence: &Evidence<'_>) -> Vec<Traffic> {
     traffic(evidence, |key, names| {
-        !key.in_reclaim && !names.is_member(key.charged_cgroup_id) && names.is_member_task(key.pid)
+        let is_told_twice = matches!(key.kind, RunKind::Refault | RunKind::RefaultActivated);
+        !key.in_reclaim
+            && !is_told_twice
+            && !names.is_member(key.charged_cgroup_id)
+            && names.is_member_task(key.pid)
     })
 }
 

@@ -1,9 +1,9 @@
 //! The answer: an immutable snapshot that every view renders.
 
 use super::{
-    Comeback, ExactChange, Ledger, Quantiles, TaskRef, Traffic, Trust, Verdict, Views, Warning,
+    Comeback, ExactChange, Ledger, Reclaim, TaskRef, Traffic, Trust, Verdict, Views, Warning,
 };
-use crate::input::{CgroupSample, Facts, MemoryStat, ReclaimKind, Timestamp};
+use crate::input::{CgroupSample, Facts, MemoryStat, Timestamp};
 
 /// A working set at both ends of a window, in bytes; `None` where it could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,28 +97,6 @@ pub struct OomKill {
     pub victim: TaskRef,
     /// Whose allocation ran out of memory.
     pub trigger: TaskRef,
-}
-
-/// Reclaim passes of one kind that tasks waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReclaimGroup {
-    /// Who asked for it.
-    pub kind: ReclaimKind,
-    /// How often.
-    pub passes: u64,
-    /// Pages freed.
-    pub reclaimed_pages: u64,
-    /// Time all tasks waited, summed.
-    pub stall_total_ns: u64,
-    /// Time one task waited, per pass.
-    pub stall: Quantiles,
-}
-
-/// Reclaim that hit the target or that its tasks waited for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reclaim {
-    /// By kind; kinds that did not occur are absent.
-    pub groups: Vec<ReclaimGroup>,
 }
 
 /// What became of the command under `--`.

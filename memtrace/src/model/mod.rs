@@ -13,6 +13,7 @@ mod explanation;
 mod ledger;
 mod names;
 mod processes;
+mod reclaim;
 mod runs;
 mod trust;
 mod verdict;
@@ -29,12 +30,10 @@ pub use self::{
     component::{Component, ComponentName, Reclaimable},
     error_bound::ErrorBound,
     exact::ExactChange,
-    explanation::{
-        Explanation, OomKill, Peak, Phase, PhaseName, Reclaim, ReclaimGroup, Refaults, RunOutcome,
-        WorkingSet,
-    },
+    explanation::{Explanation, OomKill, Peak, Phase, PhaseName, Refaults, RunOutcome, WorkingSet},
     ledger::{Ledger, fit_together},
     names::{CgroupRef, FileRef, TaskRef},
+    reclaim::{Eviction, Reclaim, ReclaimGroup, Refaulted, Shrinking, Stalled},
     runs::{RunKey, RunSum, RunTable},
     trust::{HookTrust, Quantiles, Trust},
     verdict::{Rule, Sentence, Verdict},
@@ -46,6 +45,7 @@ pub(crate) use self::{
     exact::exact_changes,
     ledger::Evidence,
     names::Names,
+    reclaim::{evictions, refaulted, shrinkings},
     trust::TrustInputs,
     warning::warnings,
 };

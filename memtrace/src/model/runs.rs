@@ -18,6 +18,8 @@ pub struct RunKey {
     pub pid: Option<u32>,
     /// The cgroup they are charged to.
     pub charged_cgroup_id: Option<u64>,
+    /// Of an eviction: the cgroup that was short; `None` if the node was.
+    pub target_cgroup_id: Option<u64>,
     /// The process is known, not guessed.
     pub task_certain: bool,
     /// The process was reclaiming.
@@ -31,6 +33,7 @@ impl From<&RunEvent> for RunKey {
             file: run.file,
             pid: run.pid,
             charged_cgroup_id: run.charged_cgroup_id,
+            target_cgroup_id: run.target_cgroup_id,
             task_certain: run.task_certain,
             in_reclaim: run.in_reclaim,
         }

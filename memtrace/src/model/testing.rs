@@ -104,6 +104,7 @@ pub(crate) fn sample(instant: Instant, second: u64) -> Sample {
         members: vec![member(TARGET, "/shop/search")],
         tasks: Some(vec![process(100, "java", 20)]),
         hooks: Vec::new(),
+        shrinks: None,
         exact: None,
         lru: Some(LruKind::Classic),
     }
@@ -160,6 +161,7 @@ pub(crate) fn run(kind: RunKind, inode: u64, pid: u32, mib: u64) -> RunEvent {
         sent_ns: 1_000_000,
         received_ns: 3_000_000,
         charged_cgroup_id: Some(TARGET),
+        target_cgroup_id: None,
         file: Some(file_id(inode)),
         pid: Some(pid),
         task_certain: true,

@@ -5,12 +5,16 @@
 
 use aya::Pod;
 use memtrace_ebpf::record::{
-    COMM_BYTES, FileRecord, Header, ReclaimRecord, RunKind, RunRecord, Tag, TaskRecord,
-    VictimRecord, file_flags, reclaim_kind, run_flags,
+    COMM_BYTES, FileRecord, Header, ReclaimRecord, RunKind, RunRecord, ShrinkCounts, ShrinkKey,
+    Tag, TaskRecord, VictimRecord, file_flags, reclaim_flags, reclaim_kind, run_flags, shrink_kind,
 };
 
-use crate::input::{
-    FileEvent, FileId, Input, OwnedBy, ReclaimEvent, ReclaimKind, RunEvent, TaskEvent, VictimEvent,
+use crate::{
+    input::{
+        FileEvent, FileId, Input, OwnedBy, ReclaimCause, ReclaimEvent, ReclaimKind, RunEvent,
+        ShrinkKind, ShrinkSum, TaskEvent, VictimEvent,
+    },
+    kernel::callers::Callers,
 };
 
 /// Why bytes are not a record. Either the BPF object is not the one this program was built with,
@@ -50,11 +54,12 @@ pub fn read_record<T: Pod>(bytes: &[u8]) -> Option<T> {
 }
 
 /// Decodes one record of the ring buffer that userspace read at `received_ns`
-/// (`CLOCK_MONOTONIC`). Bytes beyond the record are ignored.
+/// (`CLOCK_MONOTONIC`). Bytes beyond the record are ignored. `callers` names the functions that a
+/// reclaim pass came from.
 ///
 /// # Errors
 /// If the bytes are no whole record of a known kind.
-pub fn decode(bytes: &[u8], received_ns: u64) -> Result<Input, DecodeError> {
+pub fn decode(bytes: &[u8], received_ns: u64, callers: &Callers) -> Result<Input, DecodeError> {
     let header: Header = fixed(bytes, "header")?;
     let tag = Tag::ALL
         .get(header.tag as usize)
@@ -63,7 +68,7 @@ pub fn decode(bytes: &[u8], received_ns: u64) -> Result<Input, DecodeError> {
         Tag::Run => run(&fixed(bytes, "run")?, received_ns).map(Input::Run),
         Tag::File => file(bytes).map(Input::File),
         Tag::Task => Ok(Input::Task(task(&fixed(bytes, "task")?))),
-        Tag::Reclaim => reclaim(&fixed(bytes, "reclaim pass")?).map(Input::Reclaim),
+        Tag::Reclaim => reclaim(&fixed(bytes, "reclaim pass")?, callers).map(Input::Reclaim),
         Tag::Victim => Ok(Input::Victim(victim(&fixed(bytes, "victim")?))),
     }
 }
@@ -95,6 +100,7 @@ pub fn run(record: &RunRecord, received_ns: u64) -> Result<RunEvent, DecodeError
         sent_ns: record.header.sent_ns,
         received_ns,
         charged_cgroup_id: known(record.memcg_id),
+        target_cgroup_id: known(record.target_memcg_id),
         file: (record.inode != 0).then_some(id),
         pid: (record.tgid != 0).then_some(record.tgid),
         task_certain: record.flags & run_flags::TASK_UNCERTAIN == 0,
@@ -161,11 +167,18 @@ fn task(record: &TaskRecord) -> TaskEvent {
     }
 }
 
-fn reclaim(record: &ReclaimRecord) -> Result<ReclaimEvent, DecodeError> {
+fn reclaim(record: &ReclaimRecord, callers: &Callers) -> Result<ReclaimEvent, DecodeError> {
     let kind = match record.kind {
         reclaim_kind::DIRECT => ReclaimKind::Direct,
         reclaim_kind::MEMCG => ReclaimKind::Memcg,
         unknown => return Err(DecodeError::UnknownReclaimKind(unknown)),
+    };
+    let has = |flag| record.flags & flag != 0;
+    let count = (record.caller_count as usize).min(record.callers.len());
+    let cause = match kind {
+        ReclaimKind::Direct => None,
+        ReclaimKind::Memcg if has(reclaim_flags::PROACTIVE) => Some(ReclaimCause::Proactive),
+        ReclaimKind::Memcg => callers.cause(&record.callers[..count]),
     };
     Ok(ReclaimEvent {
         kind,
@@ -177,6 +190,31 @@ fn reclaim(record: &ReclaimRecord) -> Result<ReclaimEvent, DecodeError> {
         task_cgroup_id: known(record.task_memcg_id),
         target_cgroup_id: known(record.target_memcg_id),
         reclaimed_pages: record.reclaimed_pages,
+        cause,
+        may_swap: has(reclaim_flags::OPTIONS_KNOWN).then_some(has(reclaim_flags::MAY_SWAP)),
+    })
+}
+
+/// One entry of the map of shrunk lists, its CPUs summed.
+///
+/// # Errors
+/// If its kind is unknown.
+pub fn shrink(key: &ShrinkKey, counts: &[ShrinkCounts]) -> Result<ShrinkSum, DecodeError> {
+    let sum = |of: fn(&ShrinkCounts) -> u64| counts.iter().map(of).sum();
+    Ok(ShrinkSum {
+        victim_cgroup_id: known(key.victim_memcg_id),
+        target_cgroup_id: known(key.target_memcg_id),
+        kind: match key.kind {
+            shrink_kind::KSWAPD => ShrinkKind::Kswapd,
+            shrink_kind::DIRECT => ShrinkKind::Direct,
+            shrink_kind::MEMCG => ShrinkKind::Memcg,
+            shrink_kind::PROACTIVE => ShrinkKind::Proactive,
+            unknown => return Err(DecodeError::UnknownReclaimKind(unknown)),
+        },
+        calls: sum(|counts| counts.calls),
+        scanned_pages: sum(|counts| counts.scanned_pages),
+        reclaimed_pages: sum(|counts| counts.reclaimed_pages),
+        duration_ns: sum(|counts| counts.duration_ns),
     })
 }
 

@@ -13,9 +13,10 @@ use tokio::io::{Interest, unix::AsyncFd};
 
 use super::decode;
 use crate::{
-    input::{ExactCounters, HookCounters, HookOutcome, Input},
+    input::{ExactCounters, HookCounters, HookOutcome, Input, ShrinkSum},
     kernel::{
         attach::{self, AttachError, Attached, LoadOptions},
+        callers::Callers,
         facts::KernelFacts,
         flush::{FlushError, Flusher},
         plan,
@@ -48,6 +49,7 @@ pub struct Live {
     ring: AsyncFd<RingBuf<MapData>>,
     logger: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
     flusher: Flusher,
+    callers: Callers,
     undecodable: u64,
 }
 
@@ -83,6 +85,10 @@ impl Live {
             attached,
             logger,
             flusher: Flusher::default(),
+            callers: Callers::read().unwrap_or_else(|error| {
+                log::warn!("why cgroups are reclaimed from is unknown: /proc/kallsyms: {error}");
+                Callers::default()
+            }),
             undecodable: 0,
         })
     }
@@ -113,7 +119,7 @@ impl Live {
         let received_ns = monotonic_ns();
         let ring = self.ring.get_mut();
         while let Some(record) = ring.next() {
-            match decode::decode(&record, received_ns) {
+            match decode::decode(&record, received_ns, &self.callers) {
                 Ok(input) => sink(input),
                 Err(error) => {
                     self.undecodable += 1;
@@ -143,6 +149,27 @@ impl Live {
             .task_samples()
             .transpose()
             .map_err(LiveError::Tasks)
+    }
+
+    /// Who was shrunk on whose behalf so far; `None` if that hook is off.
+    ///
+    /// # Errors
+    /// As the kernel reports them.
+    pub fn shrinks(&mut self) -> Result<Option<Vec<ShrinkSum>>, LiveError> {
+        let Some(entries) = self.attached.shrinks().transpose()? else {
+            return Ok(None);
+        };
+        let mut sums = Vec::new();
+        for (key, counts) in entries {
+            match decode::shrink(&key, &counts) {
+                Ok(sum) => sums.push(sum),
+                Err(error) => {
+                    self.undecodable += 1;
+                    log::error!("an entry of the kernel's reclaim sums could not be read: {error}");
+                }
+            }
+        }
+        Ok(Some(sums))
     }
 
     /// Exact mode: what came to and left the counters of some cgroups; `None` if it is off.

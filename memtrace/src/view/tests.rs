@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use super::{json, text};
 use crate::{
-    input::{Input, ReclaimEvent, ReclaimKind},
+    input::{Input, ReclaimCause, ReclaimEvent, ReclaimKind, ShrinkKind, ShrinkSum},
     model::{
-        Explanation,
+        CauseKind, Explanation,
         testing::{self, ELSEWHERE, MIB, Story, TARGET, activate, grow},
     },
 };
@@ -19,8 +19,27 @@ fn rich() -> Explanation {
     child.charged_cgroup_id = Some(43);
     let mut elsewhere = testing::run(RunKind::Activation, 2, 4711, 12);
     elsewhere.charged_cgroup_id = Some(ELSEWHERE);
+    let mut evicted = testing::run(RunKind::Eviction, 2, 4712, 16);
+    evicted.target_cgroup_id = Some(TARGET);
+    evicted.in_reclaim = true;
+    let mut facts = testing::facts();
+    for (signal, hook) in [
+        ("refault", "fexit/workingset_refault"),
+        ("eviction", "fentry/workingset_eviction"),
+    ] {
+        facts.hooks.push(testing::hook(signal, Some(hook)));
+    }
+    let shrunk = |calls| ShrinkSum {
+        victim_cgroup_id: Some(TARGET),
+        target_cgroup_id: Some(TARGET),
+        kind: ShrinkKind::Memcg,
+        calls,
+        scanned_pages: 3 * calls,
+        reclaimed_pages: 2 * calls,
+        duration_ns: calls,
+    };
     let long = "/var/lib/containers/storage/overlay/9c41/diff/idx/segments/seg_40.dat";
-    Story::begin()
+    Story::new(facts, |before| before.shrinks = Some(vec![shrunk(10)]))
         .file(5, long, "ext4")
         .run(RunKind::CacheAdd, 1, 4711, 250)
         .run(RunKind::Activation, 1, 4711, 250)
@@ -28,6 +47,11 @@ fn rich() -> Explanation {
         .and(Input::Run(child))
         .and(Input::Run(elsewhere))
         .run(RunKind::CacheDeleteActive, 2, 4712, 6)
+        .run(RunKind::RefaultInsertion, 2, 4712, 4)
+        .run(RunKind::RefaultActivated, 2, 4712, 4)
+        .run(RunKind::Refault, 2, 4712, 8)
+        .and(Input::Run(evicted))
+        .run(RunKind::Eviction, 1, 4711, 1)
         .and(Input::Reclaim(ReclaimEvent {
             kind: ReclaimKind::Memcg,
             ended_ns: 1,
@@ -36,11 +60,14 @@ fn rich() -> Explanation {
             tid: 100,
             order: 0,
             task_cgroup_id: Some(TARGET),
-            target_cgroup_id: None,
+            target_cgroup_id: Some(TARGET),
             reclaimed_pages: 512,
+            cause: Some(ReclaimCause::Max),
+            may_swap: None,
         }))
         .end(|after| {
             activate(after, 274);
+            after.shrinks = Some(vec![shrunk(15)]);
             grow!(after, 2, kernel, slab_reclaimable);
             grow!(after, 9, anon);
             after.tasks = Some(vec![testing::process(100, "java", 28)]);
@@ -105,8 +132,9 @@ fn text_of_a_rich_session() {
         second read         +250.0  /data/t.log  cat[4711]
         second read          +30.0  /data/idx/seg_41.dat  grep[4712]?
         removed               -6.0  /data/idx/seg_41.dat  grep[4712]
+        refault               +4.0  /data/idx/seg_41.dat  grep[4712]
         came in active        +3.0  /var/li…ments/seg_40.dat  grep[4712]  in worker
-        unattributed          -3.0
+        unattributed          -7.0
       anon                    +9.0  swap only; no swap
         grew                  +8.0  java[100]
         unattributed          +1.0
@@ -117,7 +145,11 @@ fn text_of_a_rich_session() {
       read in                250.0  /data/t.log  cat[4711]
     USED, NOT PAID FOR         MiB  charged elsewhere
       second read             12.0  /data/idx/seg_41.dat  cat[4711]
-    RECLAIM  at a limit: passes 1, 2.0 MiB freed, stall p99 12.0 ms, sum 12.0 ms
+    RECLAIM  at the limit of this cgroup: passes 1, 2.0 MiB freed
+             stall p99 12.0 ms, sum 12.0 ms
+    EVICTED                    MiB  from this cgroup
+      by reclaim              16.0  /data/idx/seg_41.dat  for this cgroup
+      by reclaim               1.0  /data/t.log  for the node
     TRUST  0 lost; hooks complete; classic LRU; cgroup v2; delay max 2.0 ms
     "#);
 }
@@ -216,6 +248,44 @@ fn json_has_the_keys_that_programs_rely_on() {
     assert!(json["verdict"].as_str().unwrap().contains("/data/t.log"));
     assert_eq!(json["trust"]["events_lost"], 0);
     assert_eq!(json["trust"]["hooks_missing"], Value::Array(Vec::new()));
+}
+
+#[test]
+fn reclaim_tells_cause_victim_and_target() {
+    let json: Value = serde_json::from_str(&json::render(&rich())).unwrap();
+    let reclaim = &json["reclaim"];
+    assert_eq!(reclaim["by_cause"][0]["cause"], "max");
+    assert_eq!(reclaim["by_cause"][0]["target_cgroup"], "/shop/search");
+    assert_eq!(reclaim["by_task"][0]["task"]["pid"], 100);
+    assert_eq!(reclaim["refaulted_bytes"], 12 * MIB);
+    assert_eq!(reclaim["refaulted_active_bytes"], 4 * MIB);
+    let evicted = &reclaim["evicted"];
+    assert_eq!(evicted["bytes"], 17 * MIB);
+    assert_eq!(evicted["rows"][0]["file"]["path"], "/data/idx/seg_41.dat");
+    assert_eq!(evicted["rows"][0]["victim_cgroup"], "/shop/search");
+    assert_eq!(evicted["rows"][0]["target_cgroup"], "/shop/search");
+    assert_eq!(evicted["rows"][1]["target_cgroup"], Value::Null);
+    assert_eq!(reclaim["shrunk"][0]["calls"], 5);
+    assert_eq!(reclaim["shrunk"][0]["reclaimed_bytes"], 10 * 4096);
+}
+
+#[test]
+fn what_no_hook_saw_is_unknown() {
+    let json: Value = serde_json::from_str(&json::render(&command())).unwrap();
+    for key in ["refaulted_bytes", "evicted", "shrunk"] {
+        assert_eq!(json["reclaim"][key], Value::Null, "{key}");
+    }
+}
+
+#[test]
+fn a_refault_is_counted_once() {
+    let explanation = rich();
+    let causes = explanation.whole.ledger.causes.iter();
+    let refaults: Vec<_> = causes
+        .filter(|cause| cause.kind == CauseKind::Refault)
+        .map(|cause| cause.bytes)
+        .collect();
+    assert_eq!(refaults, [4 * MIB as i64]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use anyhow::{Context as _, ensure};
 
 use super::{
     room::{Room, cat_in, ensure_share},
-    rungs::{BEST, WITHOUT_FENTRY, check_credit},
+    rungs::{BEST, READERS_ONLY, check_credit},
 };
 use crate::{cgroup::TestCgroup, host::Host, oracle, suite::Outcome};
 
@@ -42,7 +42,7 @@ pub(super) fn shared(host: &Host) -> anyhow::Result<Outcome> {
 
 /// (g) with the best rung forced off.
 pub(super) fn shared_without_fentry(host: &Host) -> anyhow::Result<Outcome> {
-    written_here_read_there(host, &WITHOUT_FENTRY)
+    written_here_read_there(host, &READERS_ONLY)
 }
 
 fn written_here_read_there(host: &Host, options: &[&str]) -> anyhow::Result<Outcome> {

@@ -10,6 +10,7 @@ mod degraded;
 mod exact;
 mod footprint;
 mod pressure;
+mod reclaim;
 mod room;
 mod rungs;
 mod second_read;
@@ -33,6 +34,7 @@ cases! {
     second_read_small_folios: second_read::small_folios,
     second_read_large_folios: second_read::large_folios,
     second_read_without_fentry: second_read::without_fentry,
+    second_read_readers_only: second_read::readers_only,
     generations_know_no_activation: second_read::generations,
     turns_on_own_files: turns::own_files,
     turns_on_own_files_without_fentry: turns::own_files_without_fentry,
@@ -48,6 +50,12 @@ cases! {
     written_here_read_there_without_fentry: cache::shared_without_fentry,
     active_pages_match_kpageflags: cache::oracle,
     pressure_keeps_the_promise: pressure::promises,
+    reclaim_at_the_limit: reclaim::at_the_limit,
+    reclaim_by_kprobes: reclaim::by_kprobes,
+    reclaim_over_high: reclaim::over_high,
+    reclaim_by_a_lower_limit: reclaim::lower_limit,
+    reclaim_on_request: reclaim::on_request,
+    refaults_that_activate: reclaim::refaults_that_activate,
     exact_counters_match_memory_stat: exact::counters,
     default_ring_loses_nothing: conservation::default_ring,
     one_page_ring_conserves: conservation::full_ring,

@@ -1,6 +1,6 @@
 //! What each rung of the activating task promises, and whether an answer keeps it.
 //!
-//! With `fentry/workingset_activation` the task is the one that ran; with the table of readers it is
+//! With `workingset_activation`, by fentry or by kprobe, the task is the one that ran; with the table of readers it is
 //! the page's last reader on that CPU; with neither it is a guess, and the answer must say so.
 
 use std::path::Path;
@@ -15,18 +15,21 @@ use crate::{
     session::Explained,
 };
 
-/// Options that force the best rung off.
+/// Options that force the two best rungs off.
+pub(super) const READERS_ONLY: [&str; 4] = ["--without-hook", FENTRY, "--without-hook", KPROBE];
+/// Options that force trampolines off for the activating task.
 pub(super) const WITHOUT_FENTRY: [&str; 2] = ["--without-hook", FENTRY];
 /// Options for the rung that the kernel gives.
 pub(super) const BEST: [&str; 0] = [];
 
 const FENTRY: &str = "fentry/workingset_activation";
+const KPROBE: &str = "kprobe/workingset_activation";
 const READERS: &str = "tp_btf/mm_filemap_get_pages";
 
 /// How the activating task was known in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rung {
-    /// In the task itself.
+    /// In the task itself, by a trampoline or a kprobe.
     Fentry,
     /// From the table of readers.
     Readers,
@@ -40,7 +43,7 @@ impl Rung {
     pub(super) fn of(answer: &Answer, host: &Host) -> anyhow::Result<Self> {
         let signal = answer.signal("activating task")?;
         let rung = match signal.attached.as_deref() {
-            Some(FENTRY) => Self::Fentry,
+            Some(FENTRY | KPROBE) => Self::Fentry,
             Some(READERS) => Self::Readers,
             None => Self::Guess,
             Some(other) => bail!("the activating task comes from {other}"),

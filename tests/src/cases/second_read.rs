@@ -7,7 +7,7 @@ use anyhow::ensure;
 
 use super::{
     room::{Room, ensure_share},
-    rungs::{BEST, WITHOUT_FENTRY, check_credit},
+    rungs::{BEST, READERS_ONLY, WITHOUT_FENTRY, check_credit},
 };
 use crate::{
     host::Host,
@@ -61,9 +61,14 @@ pub(super) fn small_folios(host: &Host) -> anyhow::Result<Outcome> {
     second_read(host, host.page_bytes, false, &BEST)
 }
 
-/// (b) with the best rung forced off.
+/// (b) with a kprobe in the trampoline's place, where there are kprobes.
 pub(super) fn without_fentry(host: &Host) -> anyhow::Result<Outcome> {
     second_read(host, host.page_bytes, false, &WITHOUT_FENTRY)
+}
+
+/// (b) with the table of readers only.
+pub(super) fn readers_only(host: &Host) -> anyhow::Result<Outcome> {
+    second_read(host, host.page_bytes, false, &READERS_ONLY)
 }
 
 /// (b) with a file of large folios.

@@ -18,31 +18,6 @@ pub(super) const SIGNALS: &[Signal] = &[
         opt_in: None,
     },
     Signal {
-        name: "activating task",
-        rungs: &[
-            Rung {
-                probes: &[Probe {
-                    attach: AttachPoint::Fentry("workingset_activation"),
-                    program: "workingset_activation",
-                    hook: Some(Hook::WorkingsetActivation),
-                }],
-                needs: FOLIO,
-            },
-            // Its twin is in filemap.rs: it fills the table of recent readers.
-            Rung {
-                probes: &[Probe {
-                    attach: AttachPoint::TpBtf("mm_filemap_get_pages"),
-                    program: "get_pages",
-                    hook: Some(Hook::GetPages),
-                }],
-                needs: &[],
-            },
-        ],
-        cost: "the task of an activation is whoever read the page last on that CPU, or uncertain",
-        optional: false,
-        opt_in: None,
-    },
-    Signal {
         name: "insertion",
         rungs: &[Rung {
             probes: &[Probe {

@@ -6,7 +6,9 @@ mod filemap;
 mod lru;
 mod oom;
 mod reclaim;
+mod shrink;
 mod tasks;
+mod workingset;
 
 use memtrace_ebpf::hook::Hook;
 
@@ -82,6 +84,13 @@ pub struct Rung {
     pub needs: &'static [&'static str],
 }
 
+impl Rung {
+    /// Whether any of its programs is a kprobe.
+    pub fn is_kprobe(&self) -> bool {
+        self.probes.iter().any(|probe| probe.attach.is_kprobe())
+    }
+}
+
 impl std::fmt::Display for Rung {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (index, probe) in self.probes.iter().enumerate() {
@@ -111,14 +120,35 @@ pub struct Signal {
 pub fn signals() -> impl Iterator<Item = &'static Signal> {
     [
         lru::SIGNALS,
+        workingset::SIGNALS,
         filemap::SIGNALS,
         reclaim::SIGNALS,
+        shrink::SIGNALS,
         oom::SIGNALS,
         tasks::SIGNALS,
         exact::SIGNALS,
     ]
     .into_iter()
     .flatten()
+}
+
+const fn probe(attach: AttachPoint, program: &'static str, hook: Hook) -> Probe {
+    Probe {
+        attach,
+        program,
+        hook: Some(hook),
+    }
+}
+
+/// [`FOLIO`] and one field more.
+const fn folio_and(field: &'static str) -> [&'static str; FOLIO.len() + 1] {
+    let mut all = [field; FOLIO.len() + 1];
+    let mut index = 0;
+    while index < FOLIO.len() {
+        all[index] = FOLIO[index];
+        index += 1;
+    }
+    all
 }
 
 /// What every program that starts runs must read: the folio, its file and its owner.

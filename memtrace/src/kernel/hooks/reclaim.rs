@@ -1,34 +1,58 @@
 use memtrace_ebpf::hook::Hook;
 
-use super::{AttachPoint, Probe, Rung, Signal};
-
-const fn tracepoint(name: &'static str, program: &'static str, hook: Hook) -> Probe {
-    Probe {
-        attach: AttachPoint::TpBtf(name),
-        program,
-        hook: Some(hook),
-    }
-}
+use super::{AttachPoint, Rung, Signal, probe};
 
 pub(super) const SIGNALS: &[Signal] = &[
     Signal {
         name: "memcg reclaim",
-        rungs: &[Rung {
-            probes: &[
-                tracepoint(
-                    "mm_vmscan_memcg_reclaim_begin",
-                    "memcg_reclaim_begin",
-                    Hook::MemcgReclaimBegin,
-                ),
-                tracepoint(
-                    "mm_vmscan_memcg_reclaim_end",
-                    "memcg_reclaim_end",
-                    Hook::MemcgReclaimEnd,
-                ),
-            ],
-            needs: &["reclaim_begin_order_arg"],
-        }],
-        cost: "how long tasks wait for memory at a cgroup's limit is unknown",
+        rungs: &[
+            Rung {
+                probes: &[
+                    probe(
+                        AttachPoint::Fentry("try_to_free_mem_cgroup_pages"),
+                        "memcg_reclaim_enter",
+                        Hook::MemcgReclaimEnter,
+                    ),
+                    probe(
+                        AttachPoint::Fexit("try_to_free_mem_cgroup_pages"),
+                        "memcg_reclaim_return",
+                        Hook::MemcgReclaimReturn,
+                    ),
+                ],
+                needs: &["memcg_reclaim_prototype"],
+            },
+            Rung {
+                probes: &[
+                    probe(
+                        AttachPoint::Kprobe("try_to_free_mem_cgroup_pages"),
+                        "memcg_reclaim_enter_kprobe",
+                        Hook::MemcgReclaimEnter,
+                    ),
+                    probe(
+                        AttachPoint::Kretprobe("try_to_free_mem_cgroup_pages"),
+                        "memcg_reclaim_return_kretprobe",
+                        Hook::MemcgReclaimReturn,
+                    ),
+                ],
+                needs: &["memcg_reclaim_prototype"],
+            },
+            Rung {
+                probes: &[
+                    probe(
+                        AttachPoint::TpBtf("mm_vmscan_memcg_reclaim_begin"),
+                        "memcg_reclaim_begin",
+                        Hook::MemcgReclaimBegin,
+                    ),
+                    probe(
+                        AttachPoint::TpBtf("mm_vmscan_memcg_reclaim_end"),
+                        "memcg_reclaim_end",
+                        Hook::MemcgReclaimEnd,
+                    ),
+                ],
+                needs: &["reclaim_begin_order_arg"],
+            },
+        ],
+        cost: "which cgroup was at its limit is known from 7.1 on only, and whether swap was allowed is not",
         optional: false,
         opt_in: None,
     },
@@ -36,13 +60,13 @@ pub(super) const SIGNALS: &[Signal] = &[
         name: "direct reclaim",
         rungs: &[Rung {
             probes: &[
-                tracepoint(
-                    "mm_vmscan_direct_reclaim_begin",
+                probe(
+                    AttachPoint::TpBtf("mm_vmscan_direct_reclaim_begin"),
                     "direct_reclaim_begin",
                     Hook::DirectReclaimBegin,
                 ),
-                tracepoint(
-                    "mm_vmscan_direct_reclaim_end",
+                probe(
+                    AttachPoint::TpBtf("mm_vmscan_direct_reclaim_end"),
                     "direct_reclaim_end",
                     Hook::DirectReclaimEnd,
                 ),

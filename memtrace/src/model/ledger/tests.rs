@@ -224,6 +224,7 @@ fn any_run() -> impl Strategy<Value = RunEvent> {
     )
         .prop_map(|(kind, inode, pid, pages, certain, elsewhere)| RunEvent {
             task_certain: certain,
+            target_cgroup_id: None,
             charged_cgroup_id: Some(if elsewhere {
                 testing::ELSEWHERE
             } else {

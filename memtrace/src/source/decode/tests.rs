@@ -24,6 +24,10 @@ fn padded<const N: usize>(name: &str) -> [u8; N] {
     bytes
 }
 
+fn decode(bytes: &[u8], received_ns: u64) -> Result<Input, DecodeError> {
+    super::decode(bytes, received_ns, &Callers::default())
+}
+
 fn run_record() -> RunRecord {
     RunRecord {
         header: header(Tag::Run),
@@ -32,6 +36,7 @@ fn run_record() -> RunRecord {
         tgid: 4711,
         hook: 3,
         memcg_id: 61,
+        target_memcg_id: 0,
         inode: 1234,
         device: 254 << 20 | 1,
         generation: 9,
@@ -77,6 +82,9 @@ fn reclaim_record() -> ReclaimRecord {
         target_memcg_id: 0,
         duration_ns: 8,
         reclaimed_pages: 32,
+        flags: reclaim_flags::OPTIONS_KNOWN | reclaim_flags::PROACTIVE,
+        caller_count: 0,
+        callers: [0; 12],
     }
 }
 
@@ -110,6 +118,7 @@ fn a_run_keeps_every_field() {
         sent_ns: 70,
         received_ns: RECEIVED_NS,
         charged_cgroup_id: Some(61),
+        target_cgroup_id: None,
         file: Some(FileId {
             device: 254 << 20 | 1,
             inode: 1234,
@@ -218,6 +227,8 @@ fn a_task_a_reclaim_pass_and_a_victim_keep_every_field() {
         task_cgroup_id: Some(61),
         target_cgroup_id: None,
         reclaimed_pages: 32,
+        cause: Some(ReclaimCause::Proactive),
+        may_swap: Some(false),
     };
     let victim = VictimEvent {
         time_ns: 70,
@@ -280,18 +291,50 @@ fn unknown_numbers_are_errors() {
         let got = decode(&bytes_of(&unknown), RECEIVED_NS);
         assert_eq!(got, Err(DecodeError::UnknownTag(tag)));
     }
+    let unknown = RunKind::ALL.len() as u32;
     let kind = RunRecord {
-        kind: 7,
+        kind: unknown,
         ..run_record()
     };
     let got = decode(&bytes_of(&kind), RECEIVED_NS);
-    assert_eq!(got, Err(DecodeError::UnknownRunKind(7)));
+    assert_eq!(got, Err(DecodeError::UnknownRunKind(unknown)));
     let kind = ReclaimRecord {
         kind: 2,
         ..reclaim_record()
     };
     let got = decode(&bytes_of(&kind), RECEIVED_NS);
     assert_eq!(got, Err(DecodeError::UnknownReclaimKind(2)));
+}
+
+#[test]
+fn what_was_shrunk_is_summed_over_cpus() {
+    let key = ShrinkKey {
+        victim_memcg_id: 61,
+        target_memcg_id: 0,
+        kind: shrink_kind::KSWAPD,
+        function: 1,
+    };
+    let cpu = |calls| ShrinkCounts {
+        calls,
+        scanned_pages: 10 * calls,
+        reclaimed_pages: 5 * calls,
+        duration_ns: 100 * calls,
+    };
+    let expected = ShrinkSum {
+        victim_cgroup_id: Some(61),
+        target_cgroup_id: None,
+        kind: ShrinkKind::Kswapd,
+        calls: 3,
+        scanned_pages: 30,
+        reclaimed_pages: 15,
+        duration_ns: 300,
+    };
+    assert_eq!(shrink(&key, &[cpu(1), cpu(2)]), Ok(expected));
+    let unknown = ShrinkKey { kind: 4, ..key };
+    assert_eq!(
+        shrink(&unknown, &[]),
+        Err(DecodeError::UnknownReclaimKind(4))
+    );
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub(super) struct CauseJson<'a> {
 }
 
 #[derive(Serialize)]
-struct FileJson<'a> {
+pub(super) struct FileJson<'a> {
     path: Option<&'a str>,
     container_path: Option<&'a str>,
     fs_path: Option<&'a str>,
@@ -157,6 +157,11 @@ impl<'a> From<&'a Traffic> for TrafficJson<'a> {
                 RunKind::CacheDeleteActive => "cache_removed_active",
                 RunKind::CacheDeleteInactive => "cache_removed_inactive",
                 RunKind::ShmemDelete => "shmem_freed",
+                RunKind::RefaultInsertion => "refault",
+                RunKind::Refault => "refaulted",
+                RunKind::RefaultActivated => "refaulted_active",
+                RunKind::Eviction => "evicted",
+                RunKind::SwapEviction => "evicted_to_swap",
             },
             bytes: row.bytes,
             in_reclaim: row.in_reclaim,
@@ -168,6 +173,6 @@ impl<'a> From<&'a Traffic> for TrafficJson<'a> {
     }
 }
 
-fn path(cgroup: &Option<CgroupRef>) -> Option<&str> {
+pub(super) fn path(cgroup: &Option<CgroupRef>) -> Option<&str> {
     cgroup.as_ref()?.path.as_deref()
 }

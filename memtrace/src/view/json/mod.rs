@@ -5,6 +5,7 @@ mod cause;
 mod comeback;
 mod exact;
 mod phase;
+mod reclaim;
 mod session;
 mod trust;
 
@@ -15,9 +16,9 @@ use self::{
     comeback::ComebackJson,
     exact::ExactJson,
     phase::{ComponentJson, ErrorBoundJson, PhaseJson, WorkingSetJson},
+    reclaim::ReclaimJson,
     session::{
-        KernelJson, OomKillJson, ReclaimJson, RefaultsJson, RunJson, SizesJson, TargetJson,
-        ViewJson, WindowJson,
+        KernelJson, OomKillJson, RefaultsJson, RunJson, SizesJson, TargetJson, ViewJson, WindowJson,
     },
     trust::TrustJson,
 };
@@ -57,7 +58,7 @@ struct ExplainJson<'a> {
     exact: Option<Vec<ExactJson<'a>>>,
     page_cache: TrafficList<'a>,
     used_but_charged_elsewhere: TrafficList<'a>,
-    reclaim: ReclaimJson,
+    reclaim: ReclaimJson<'a>,
     refaults: Option<RefaultsJson>,
     oom_kills: Vec<OomKillJson<'a>>,
     run: Option<RunJson<'a>>,

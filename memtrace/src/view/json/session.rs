@@ -4,12 +4,9 @@ use serde::Serialize;
 
 use super::cause::TaskJson;
 use crate::{
-    input::{CgroupSample, CgroupVersion, Facts, LruKind, ReclaimKind, Scope},
-    model::{OomKill, Peak, Phase, Reclaim, Refaults, RunOutcome, ViewName, ViewRole, ViewStep},
-    view::{
-        json::trust::QuantilesJson,
-        time::{rfc3339, seconds},
-    },
+    input::{CgroupSample, CgroupVersion, Facts, LruKind, Scope},
+    model::{OomKill, Peak, Phase, Refaults, RunOutcome, ViewName, ViewRole, ViewStep},
+    view::time::{rfc3339, seconds},
 };
 
 #[derive(Serialize)]
@@ -61,23 +58,6 @@ pub(super) struct ViewJson {
     name: &'static str,
     role: &'static str,
     bytes: i64,
-}
-
-#[derive(Serialize)]
-pub(super) struct ReclaimJson {
-    passes: u64,
-    reclaimed_bytes: u64,
-    stall_total_seconds: f64,
-    by_kind: Vec<ReclaimGroupJson>,
-}
-
-#[derive(Serialize)]
-struct ReclaimGroupJson {
-    kind: &'static str,
-    passes: u64,
-    reclaimed_bytes: u64,
-    stall_total_seconds: f64,
-    stall: QuantilesJson,
 }
 
 #[derive(Serialize)]
@@ -201,31 +181,6 @@ impl From<&ViewStep> for ViewJson {
                 ViewRole::Plus => "plus",
             },
             bytes: step.bytes,
-        }
-    }
-}
-
-impl ReclaimJson {
-    pub(super) fn new(reclaim: &Reclaim, page_size_bytes: u64) -> Self {
-        let bytes = |pages: u64| pages.saturating_mul(page_size_bytes);
-        let groups = &reclaim.groups;
-        Self {
-            passes: groups.iter().map(|group| group.passes).sum(),
-            reclaimed_bytes: bytes(groups.iter().map(|group| group.reclaimed_pages).sum()),
-            stall_total_seconds: seconds(groups.iter().map(|group| group.stall_total_ns).sum()),
-            by_kind: groups
-                .iter()
-                .map(|group| ReclaimGroupJson {
-                    kind: match group.kind {
-                        ReclaimKind::Direct => "direct",
-                        ReclaimKind::Memcg => "memcg",
-                    },
-                    passes: group.passes,
-                    reclaimed_bytes: bytes(group.reclaimed_pages),
-                    stall_total_seconds: seconds(group.stall_total_ns),
-                    stall: QuantilesJson::from(group.stall),
-                })
-                .collect(),
         }
     }
 }

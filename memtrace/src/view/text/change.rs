@@ -90,6 +90,7 @@ fn ends(phase: &Phase) -> String {
 fn kind_label(kind: CauseKind) -> &'static str {
     match kind {
         CauseKind::SecondAccess => "second read",
+        CauseKind::Refault => "refault",
         CauseKind::InsertedActive => "came in active",
         CauseKind::Removed => "removed",
         CauseKind::Evicted => "evicted",

@@ -2,9 +2,12 @@
 
 use memtrace_ebpf::record::RunKind;
 
-use super::cells::{NOTE_WIDTH, is_visible, row, shorten};
+use super::{
+    cells::{NOTE_WIDTH, is_visible, row, shorten},
+    reclaim,
+};
 use crate::{
-    input::{LruKind, ReclaimKind},
+    input::LruKind,
     model::{
         Explanation, Traffic,
         words::{escaped, file, mib, process_cell},
@@ -59,21 +62,7 @@ pub(super) fn lines(explanation: &Explanation) -> Vec<String> {
         "charged elsewhere",
         &explanation.foreign,
     ));
-    let page_size_bytes = explanation.facts.page_size_bytes;
-    for group in &explanation.reclaim.groups {
-        let kind = match group.kind {
-            ReclaimKind::Direct => "node short",
-            ReclaimKind::Memcg => "at a limit",
-        };
-        let freed = group.reclaimed_pages.saturating_mul(page_size_bytes);
-        lines.push(format!(
-            "RECLAIM  {kind}: passes {}, {} MiB freed, stall p99 {:.1} ms, sum {:.1} ms",
-            group.passes,
-            mib(freed as i64),
-            seconds(group.stall.p99_ns) * 1e3,
-            seconds(group.stall_total_ns) * 1e3
-        ));
-    }
+    lines.extend(reclaim::lines(explanation));
     if let Some(refaults) = &explanation.refaults
         && is_visible(refaults.file_bytes as i64)
     {
@@ -136,5 +125,9 @@ fn label(traffic: &Traffic) -> &'static str {
         (RunKind::CacheDeleteActive | RunKind::CacheDeleteInactive, true) => "evicted",
         (RunKind::CacheDeleteActive | RunKind::CacheDeleteInactive, false) => "removed",
         (RunKind::ShmemDelete, _) => "shmem freed",
+        (RunKind::RefaultInsertion, _) => "refault",
+        (RunKind::Refault | RunKind::RefaultActivated, _) => "came back",
+        (RunKind::Eviction, _) => "evicted",
+        (RunKind::SwapEviction, _) => "to swap",
     }
 }

@@ -5,6 +5,7 @@ mod change;
 mod comeback;
 mod events;
 mod exact;
+mod reclaim;
 mod trust;
 mod views;
 

@@ -44,6 +44,8 @@ pub(super) fn every_input() -> Vec<Input> {
             task_cgroup_id: Some(61),
             target_cgroup_id: None,
             reclaimed_pages: 32,
+            cause: Some(ReclaimCause::High),
+            may_swap: Some(false),
         }),
         Input::Victim(VictimEvent {
             time_ns: 3,
@@ -143,6 +145,7 @@ fn run(kind: RunKind) -> Input {
         sent_ns: 2,
         received_ns: 3,
         charged_cgroup_id: known.then_some(61),
+        target_cgroup_id: known.then_some(60),
         file: known.then_some(FILE),
         pid: known.then_some(4711),
         task_certain: known,
@@ -197,6 +200,15 @@ fn sample() -> Input {
             records_lost: 1,
             recursion_misses: 0,
         }],
+        shrinks: Some(vec![ShrinkSum {
+            victim_cgroup_id: Some(61),
+            target_cgroup_id: None,
+            kind: ShrinkKind::Kswapd,
+            calls: 1,
+            scanned_pages: 4,
+            reclaimed_pages: 3,
+            duration_ns: 2,
+        }]),
         exact: Some(vec![ExactCounters {
             cgroup_id: 61,
             flows: vec![ExactFlow {
