@@ -93,6 +93,7 @@ pub struct Session {
     /// Ids of the target and of every cgroup that is or was below it.
     known_members: BTreeSet<u64>,
     peak_bytes: u64,
+    peak_accounted_bytes: u64,
     seen_bytes: u64,
     latest: Option<Sample>,
 }
@@ -150,12 +151,14 @@ impl Session {
             locator,
             known_members: BTreeSet::new(),
             peak_bytes: 0,
+            peak_accounted_bytes: 0,
             seen_bytes: 0,
             latest: None,
         };
         session.feed(Input::Facts(Box::new(facts)));
         let before = session.sample(Instant::Before)?;
         session.peak_bytes = before.cgroup.working_set_bytes().unwrap_or(0);
+        session.peak_accounted_bytes = accounted_bytes(&before.cgroup);
         session.feed(Input::Sample(Box::new(before)));
         Ok(session)
     }
@@ -267,20 +270,26 @@ impl Session {
             }
             return Ok(());
         }
-        let Some(now_bytes) = self.reader.sample()?.working_set_bytes() else {
+        let now = self.reader.sample()?;
+        let Some(now_bytes) = now.working_set_bytes() else {
             return Ok(());
         };
         let pauses = now_bytes <= self.seen_bytes;
         self.seen_bytes = now_bytes;
         let step = if pauses { 1 } else { PEAK_STEP_BYTES };
-        if now_bytes < self.peak_bytes + step {
+        // A page is charged before it is counted; a huge one is cleared in between, which takes a
+        // while. So the same height is taken again once more of it is accounted for.
+        let settled = accounted_bytes(&now) > self.peak_accounted_bytes;
+        let again = settled && now_bytes == self.peak_bytes;
+        if now_bytes < self.peak_bytes + step && !again {
             return Ok(());
         }
         let peak = self.sample(Instant::Peak)?;
         if let Some(bytes) = peak.cgroup.working_set_bytes()
-            && bytes > self.peak_bytes
+            && (bytes > self.peak_bytes || again && bytes == self.peak_bytes)
         {
             self.peak_bytes = bytes;
+            self.peak_accounted_bytes = accounted_bytes(&peak.cgroup);
             self.feed(Input::Sample(Box::new(peak)));
         }
         Ok(())
@@ -366,4 +375,9 @@ impl Session {
         let pids = processes_in(&self.cgroup.directory)?;
         Ok(tasks::from_proc(members, &pids, self.page_bytes).ok())
     }
+}
+
+/// The memory that processes and files have, by memory.stat.
+fn accounted_bytes(cgroup: &CgroupSample) -> u64 {
+    cgroup.stat.anon.unwrap_or(0) + cgroup.stat.file.unwrap_or(0)
 }

@@ -1,5 +1,7 @@
 //! The samples of a session and what happened between them, split at the peak.
 
+use std::cmp::Ordering;
+
 use crate::{
     input::{Instant, RunEvent, Sample},
     model::RunTable,
@@ -32,9 +34,12 @@ impl Window {
                     since_peak: RunTable::default(),
                 });
             }
-            (Instant::Peak, Some(window)) if window.is_open() => window.consider_peak(sample),
+            // The source sends a second sample of the same height if it is the better one.
+            (Instant::Peak, Some(window)) if window.is_open() => {
+                window.consider_peak(sample, Ordering::is_ge);
+            }
             (Instant::After, Some(window)) if window.is_open() => {
-                window.consider_peak(sample);
+                window.consider_peak(sample, Ordering::is_gt);
                 window.after = Some(sample.clone());
             }
             (Instant::Peak | Instant::After, _) => {}
@@ -61,9 +66,11 @@ impl Window {
         all
     }
 
-    fn consider_peak(&mut self, sample: &Sample) {
+    fn consider_peak(&mut self, sample: &Sample, replaces: fn(Ordering) -> bool) {
         // An unknown working set is below every known one, so it never becomes the peak.
-        if sample.cgroup.working_set_bytes() > self.highest().cgroup.working_set_bytes() {
+        let height = sample.cgroup.working_set_bytes();
+        let highest = self.highest().cgroup.working_set_bytes();
+        if height.is_some() && replaces(height.cmp(&highest)) {
             self.until_peak.merge(&mut self.since_peak);
             self.peak = Some(sample.clone());
         }
