@@ -390,6 +390,7 @@ mod tests {
             "error_bound_bytes": 4096,
             "verdict": "Working set +401.0 KiB.",
             "phases": [],
+            "reclaim": {"passes": 0},
             "trust": {
                 "events_lost": 0, "hooks_missing": [], "pages_produced": 100, "pages_seen": 100,
                 "pages_lost": 0, "warnings": [], "signals": [],
