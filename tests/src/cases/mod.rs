@@ -37,7 +37,7 @@ cases! {
     second_read_readers_only: second_read::readers_only,
     generations_know_no_activation: second_read::generations,
     turns_on_own_files: turns::own_files,
-    turns_on_own_files_without_fentry: turns::own_files_without_fentry,
+    turns_on_own_files_readers_only: turns::own_files_readers_only,
     turns_on_one_file: turns::one_file,
     turns_beside_streamers: turns::beside_streamers,
     one_task_alternates_two_files: turns::two_files,

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{
     room::{CaseFile, Room, ensure_share, truth},
-    rungs::{BEST, Rung, WITHOUT_FENTRY, says_it_is_a_guess},
+    rungs::{BEST, READERS_ONLY, Rung, says_it_is_a_guess},
 };
 use crate::{answer::Cause, host::Host, process::Running, session::Explained, suite::Outcome};
 
@@ -37,9 +37,9 @@ pub(super) fn own_files(host: &Host) -> anyhow::Result<Outcome> {
     turns(host, &OWN_FILES, &OWN_PAGES, &BEST, 0)
 }
 
-/// (c) with the best rung forced off.
-pub(super) fn own_files_without_fentry(host: &Host) -> anyhow::Result<Outcome> {
-    turns(host, &OWN_FILES, &OWN_PAGES, &WITHOUT_FENTRY, 0)
+/// (c) with fentry and kprobe forced off.
+pub(super) fn own_files_readers_only(host: &Host) -> anyhow::Result<Outcome> {
+    turns(host, &OWN_FILES, &OWN_PAGES, &READERS_ONLY, 0)
 }
 
 /// (h) Two readers on one file in turns of 30 pages and 1 page.
