@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use rustix::process::Signal;
 
-use super::room::Room;
+use super::{room::Room, rungs::READERS_ONLY};
 use crate::{
     host::Host,
     process::{self, Running},
@@ -27,7 +27,8 @@ pub(super) fn skipped_calls(host: &Host) -> anyhow::Result<Outcome> {
     let room = Room::new(host)?;
     let victim = room.write("victim", 1 << 20, host.page_bytes)?;
     let disturber = room.write("disturber", 1 << 20, host.page_bytes)?;
-    let watch = room.watch()?;
+    // The table of readers: a hook on each read, and outside of any lock.
+    let watch = room.watch_with(&READERS_ONLY)?;
     let mut readers = Vec::new();
     for (file, how) in [
         (&victim, &["--pause-us", "0"][..]),

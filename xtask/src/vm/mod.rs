@@ -39,7 +39,7 @@ pub use suite::ConfigResult;
 /// works.
 const JOBS: usize = 2;
 /// Limit for one guest unless told otherwise.
-const TIMEOUT: Duration = Duration::from_secs(900);
+const TIMEOUT: Duration = Duration::from_secs(1500);
 
 /// Arguments of `cargo xtask vm`.
 #[derive(clap::Args)]
