@@ -16,7 +16,7 @@ const INTRODUCTION: &str = "\
 Written by `cargo xtask vm --all` from its last full run; do not edit. Each row is one
 boot of a stock Debian cloud kernel in QEMU with two CPUs, on which the live suite ran
 every case once; a guest that is locked down (`lockdown=confidentiality`) runs the case about that.
-`tests/kernels.lock` names the exact packages. `cargo xtask test`, and so CI, runs part of this ladder
+`tests/kernels.lock` names the exact packages. `cargo xtask test --ladder` runs part of this ladder
 and says which.
 
 ";
@@ -136,7 +136,7 @@ fn refused(results: &[ConfigResult]) -> String {
                 let line = format!("{}: {}", rung.signal, refusal.replace('\n', " "));
                 let series = result.config.series;
                 match lines.iter_mut().find(|(l, _)| *l == line) {
-                    Some((_, all)) if all.last() == Some(&series) => {}
+                    Some((_, all)) if all.contains(&series) => {}
                     Some((_, all)) => all.push(series),
                     None => lines.push((line, vec![series])),
                 }
