@@ -4,6 +4,7 @@ use std::{
     fs::File,
     io::{self, BufRead, BufReader},
     ops::Range,
+    sync::OnceLock,
 };
 
 use crate::input::ReclaimCause;
@@ -29,23 +30,17 @@ const FUNCTIONS: &[(&str, ReclaimCause)] = &[
     ("user_proactive_reclaim", ReclaimCause::Proactive),
 ];
 
-/// Where these functions are in this kernel.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Callers(Vec<(Range<u64>, ReclaimCause)>);
+type Known = Vec<(Range<u64>, ReclaimCause)>;
+
+/// Where these functions are in this kernel. Looked up when first asked: the file has some 200,000
+/// lines, and most sessions meet no reclaim.
+#[derive(Clone, Debug, Default)]
+pub struct Callers(OnceLock<Known>);
 
 impl Callers {
-    /// Looks them up.
-    ///
-    /// # Errors
-    /// If `/proc/kallsyms` cannot be read. Where it hides the addresses none is found, and every
-    /// cause is unknown.
-    pub fn read() -> io::Result<Self> {
-        Self::parse(BufReader::new(File::open(KALLSYMS_PATH)?))
-    }
-
     /// From lines of `ADDRESS TYPE NAME`; the kernel's own symbols come first, by address.
-    fn parse(mut lines: impl BufRead) -> io::Result<Self> {
-        let mut found: Vec<(Range<u64>, ReclaimCause)> = Vec::new();
+    fn parse(mut lines: impl BufRead) -> io::Result<Known> {
+        let mut found = Known::new();
         let mut line = String::new();
         // Functions whose end, the next symbol's address, is still to come.
         let mut open: Vec<(u64, ReclaimCause)> = Vec::new();
@@ -65,13 +60,21 @@ impl Callers {
             }
             line.clear();
         }
-        Ok(Self(found))
+        Ok(found)
     }
 
-    /// The cause that the innermost known function of a stack stands for.
+    /// The cause that the innermost known function of a stack stands for. Where `/proc/kallsyms`
+    /// cannot be read, or hides the addresses, every cause is unknown.
     pub fn cause(&self, addresses: &[u64]) -> Option<ReclaimCause> {
+        let known = self.0.get_or_init(|| {
+            let lines = File::open(KALLSYMS_PATH).map(BufReader::new);
+            lines.and_then(Self::parse).unwrap_or_else(|error| {
+                log::warn!("why reclaim was called for stays unknown: {KALLSYMS_PATH}: {error}");
+                Known::new()
+            })
+        });
         addresses.iter().find_map(|address| {
-            self.0
+            known
                 .iter()
                 .find(|(range, _)| range.contains(address))
                 .map(|(_, cause)| *cause)
@@ -95,7 +98,7 @@ ffffffff81300a00 t memory_reclaim
 
     #[test]
     fn the_innermost_known_function_decides() {
-        let callers = Callers::parse(KALLSYMS.as_bytes()).unwrap();
+        let callers = Callers(Callers::parse(KALLSYMS.as_bytes()).unwrap().into());
         let cause = |addresses: &[u64]| callers.cause(addresses);
         let of_text = 0xffff_ffff_8100_0010;
         assert_eq!(
@@ -114,9 +117,6 @@ ffffffff81300a00 t memory_reclaim
     #[test]
     fn hidden_addresses_name_nobody() {
         let hidden = "0000000000000000 t try_charge_memcg\n0000000000000000 t next\n";
-        assert_eq!(
-            Callers::parse(hidden.as_bytes()).unwrap(),
-            Callers::default()
-        );
+        assert_eq!(Callers::parse(hidden.as_bytes()).unwrap(), []);
     }
 }

@@ -13,6 +13,7 @@ use crate::input::{LruKind, StatError};
 /// Where the kernel publishes its own types.
 pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
 const LRU_GEN_PATH: &str = "/sys/kernel/mm/lru_gen/enabled";
+const KPROBE_PMU: &str = "/sys/bus/event_source/devices/kprobe/type";
 const LOCKDOWN_PATH: &str = "/sys/kernel/security/lockdown";
 
 /// Why the kernel's facts could not be gathered.
@@ -41,6 +42,8 @@ pub struct KernelFacts {
     pub lru: LruKind,
     /// `bpf_probe_read_kernel` is refused.
     pub locked_down: bool,
+    /// Why no kprobe can be attached, if none can.
+    pub no_kprobes: Option<&'static str>,
     /// Members, enum values and switches the programs need.
     pub resolved: ResolvedLayout,
     /// Tracepoints (`btf_trace_*`) and functions of the hooks that this kernel has.
@@ -73,6 +76,7 @@ impl KernelFacts {
             cpus,
             lru: lru_kind(),
             locked_down,
+            no_kprobes: no_kprobes(),
             known_targets: known_targets(&btf),
             stat_error: stat_error(&btf, cpus),
             resolved,
@@ -97,6 +101,19 @@ pub fn lru_kind() -> LruKind {
         LruKind::MultiGen
     } else {
         LruKind::Classic
+    }
+}
+
+/// Why there are no kprobes here, if there are none: the BPF object is built once for all
+/// architectures and reads x86_64's registers, and the kernel may lack them (CONFIG_KPROBE_EVENTS).
+/// Asked before their programs are loaded: the verifier takes some 20 ms for each.
+fn no_kprobes() -> Option<&'static str> {
+    if !cfg!(target_arch = "x86_64") {
+        Some("the BPF object knows the registers of x86_64 only")
+    } else if !Path::new(KPROBE_PMU).exists() {
+        Some("this kernel has no kprobes for perf: no /sys/bus/event_source/devices/kprobe")
+    } else {
+        None
     }
 }
 

@@ -7,9 +7,6 @@ use super::{
     hooks::{self, Probe, Rung, Signal},
 };
 
-/// The BPF object is built once for all architectures, and its kprobes read x86_64's registers.
-const HAS_KPROBES: bool = cfg!(target_arch = "x86_64");
-
 /// One signal with its rungs judged.
 #[derive(Debug)]
 pub struct Planned {
@@ -23,9 +20,13 @@ pub struct Planned {
 /// be asked for if `exact`.
 pub fn plan(facts: &KernelFacts, exact: bool, without: &[String]) -> Vec<Planned> {
     let signals = hooks::signals().filter(|signal| exact || signal.opt_in.is_none());
-    plan_signals(signals, &facts.known_targets, without, |fields| {
-        facts.resolved.missing(fields)
-    })
+    plan_signals(
+        signals,
+        &facts.known_targets,
+        facts.no_kprobes,
+        without,
+        |fields| facts.resolved.missing(fields),
+    )
 }
 
 /// The name of a hook as `doctor` prints it, if it is one; else an error that lists them all.
@@ -49,6 +50,7 @@ pub fn hook_name(typed: &str) -> Result<String, String> {
 fn plan_signals(
     signals: impl Iterator<Item = &'static Signal>,
     known_targets: &[&str],
+    no_kprobes: Option<&str>,
     without: &[String],
     missing: impl Fn(&[&str]) -> Option<String>,
 ) -> Vec<Planned> {
@@ -62,8 +64,8 @@ fn plan_signals(
                     let unknown = |probe: &&Probe| !known_targets.contains(&probe.attach.target());
                     let is_off = |probe: &Probe| without.contains(&probe.attach.to_string());
                     let reason = match rung.probes.iter().find(unknown) {
-                        None if !HAS_KPROBES && rung.is_kprobe() => {
-                            Some("the BPF object knows the registers of x86_64 only".to_owned())
+                        None if no_kprobes.is_some() && rung.is_kprobe() => {
+                            no_kprobes.map(str::to_owned)
                         }
                         None if rung.probes.iter().any(is_off)
                             || without.contains(&rung.to_string()) =>
@@ -107,7 +109,7 @@ mod tests {
 
     #[test]
     fn everything_is_tried_on_a_kernel_that_has_everything() {
-        let plan = plan_signals(hooks::signals(), &all_targets(), &[], |_| None);
+        let plan = plan_signals(hooks::signals(), &all_targets(), None, &[], |_| None);
         assert!(refused(&plan).is_empty());
     }
 
@@ -117,7 +119,7 @@ mod tests {
             .into_iter()
             .filter(|target| *target != "mm_filemap_get_pages")
             .collect();
-        let plan = plan_signals(hooks::signals(), &targets, &[], |_| None);
+        let plan = plan_signals(hooks::signals(), &targets, None, &[], |_| None);
         assert_eq!(
             refused(&plan),
             [("get_pages", "this kernel does not have it")]
@@ -127,7 +129,7 @@ mod tests {
     #[test]
     fn what_the_user_leaves_out_is_off_with_that_reason() {
         let name = hook_name("fentry/workingset_activation").unwrap();
-        let plan = plan_signals(hooks::signals(), &all_targets(), &[name], |_| None);
+        let plan = plan_signals(hooks::signals(), &all_targets(), None, &[name], |_| None);
         assert_eq!(
             refused(&plan),
             [("workingset_activation", "switched off by --without-hook")]
@@ -138,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_missing_member_turns_off_exactly_the_hooks_that_need_it() {
-        let plan = plan_signals(hooks::signals(), &all_targets(), &[], |fields| {
+        let plan = plan_signals(hooks::signals(), &all_targets(), None, &[], |fields| {
             fields
                 .contains(&"mm_pgtables_bytes")
                 .then(|| "mm_struct.pgtables_bytes: no such member".to_owned())

@@ -85,10 +85,7 @@ impl Live {
             attached,
             logger,
             flusher: Flusher::default(),
-            callers: Callers::read().unwrap_or_else(|error| {
-                log::warn!("why cgroups are reclaimed from is unknown: /proc/kallsyms: {error}");
-                Callers::default()
-            }),
+            callers: Callers::default(),
             undecodable: 0,
         })
     }
