@@ -166,10 +166,7 @@ fn toucher(mapping_id: u64, index: u64) -> (u32, bool) {
         }
     }
     // What a fault could have mapped was not touched for that: it tells of the file only.
-    let mapped = || {
-        let touched = readers::touched(readers::table(reader_table::MAP_PAGES)?, mapping_id, index);
-        touched.page_by.or(touched.file_by)
-    };
+    let mapped = || readers::last(readers::table(reader_table::MAP_PAGES)?, mapping_id);
     let tgid = file_by.or_else(mapped);
     (tgid.unwrap_or_else(tasks::current_tgid), false)
 }

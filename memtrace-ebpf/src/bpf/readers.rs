@@ -70,7 +70,8 @@ pub fn note(
 pub struct Touched {
     /// The process that touched this very page last on this CPU.
     pub page_by: Option<u32>,
-    /// The process that touched the file last on this CPU, if the page is not known.
+    /// The process that touched the file last on this CPU, if the page is not known and no other
+    /// file of its bucket was touched since.
     pub file_by: Option<u32>,
 }
 
@@ -79,8 +80,8 @@ pub struct Touched {
 pub fn touched(table: &ReaderTable, mapping: u64, index: u64) -> Touched {
     let bucket = &table.buckets[place(mapping)];
     let newest = bucket.newest as usize;
-    let mut file_by = None;
     let mut age = 0;
+    // Nothing but the one comparison in the loop: the verifier walks every turn of it.
     while age < BUCKET_READS {
         let read = &bucket.reads[newest.wrapping_sub(age) % BUCKET_READS];
         if read.has(mapping, index) {
@@ -89,13 +90,18 @@ pub fn touched(table: &ReaderTable, mapping: u64, index: u64) -> Touched {
                 file_by: None,
             };
         }
-        if file_by.is_none() && read.mapping == mapping && read.pages != 0 {
-            file_by = Some(read.tgid);
-        }
         age += 1;
     }
     Touched {
         page_by: None,
-        file_by,
+        file_by: last(table, mapping),
     }
+}
+
+/// The process that touched a file last, if it was the last file of its bucket, by the table given.
+#[inline(always)]
+pub fn last(table: &ReaderTable, mapping: u64) -> Option<u32> {
+    let bucket = &table.buckets[place(mapping)];
+    let last = &bucket.reads[bucket.newest as usize % BUCKET_READS];
+    (last.mapping == mapping && last.pages != 0).then_some(last.tgid)
 }
