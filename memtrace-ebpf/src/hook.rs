@@ -41,10 +41,24 @@ pub enum Hook {
     WorkingsetActivation = 15,
     /// `tp_btf/task_rename`
     TaskRename = 16,
+    /// `oom_kill_process`, its entry.
+    OomKill = 17,
+    /// `oom_evaluate_task`, its entry.
+    OomEvaluate = 18,
+    /// `oom_badness`, its return.
+    OomBadness = 19,
+    /// `oom_evaluate_task`, its return.
+    OomEvaluated = 20,
+    /// `tp_btf/start_task_reaping`
+    OomReapStart = 21,
+    /// `tp_btf/finish_task_reaping`
+    OomReapFinish = 22,
+    /// `tp_btf/skip_task_reaping`
+    OomReapSkip = 23,
 }
 
 /// How many hooks there are: the size of every map with one slot a hook.
-pub const HOOKS: usize = 17;
+pub const HOOKS: usize = 24;
 
 impl Hook {
     /// Every hook, in the order of its number.
@@ -66,6 +80,13 @@ impl Hook {
         Self::Flush,
         Self::WorkingsetActivation,
         Self::TaskRename,
+        Self::OomKill,
+        Self::OomEvaluate,
+        Self::OomBadness,
+        Self::OomEvaluated,
+        Self::OomReapStart,
+        Self::OomReapFinish,
+        Self::OomReapSkip,
     ];
 }
 

@@ -24,6 +24,7 @@ mod oom;
 mod readers;
 mod reclaim;
 mod runs;
+mod samples;
 mod tasks;
 
 /// The kernel lets only GPL-compatible programs call the helpers used here.

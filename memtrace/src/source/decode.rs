@@ -3,15 +3,15 @@
 //! A record is copied out only after its length was checked, so bytes of any origin are safe to
 //! decode: what cannot be a record is a [`DecodeError`], for the caller to count as a loss.
 
+pub mod oom;
+
 use aya::Pod;
 use memtrace_ebpf::record::{
-    COMM_BYTES, FileRecord, Header, ReclaimRecord, RunKind, RunRecord, Tag, TaskRecord,
-    VictimRecord, file_flags, reclaim_kind, run_flags,
+    FileRecord, Header, ReclaimRecord, RunKind, RunRecord, Tag, TaskRecord, file_flags,
+    reclaim_kind, run_flags,
 };
 
-use crate::input::{
-    FileEvent, FileId, Input, OwnedBy, ReclaimEvent, ReclaimKind, RunEvent, TaskEvent, VictimEvent,
-};
+use crate::input::{FileEvent, FileId, Input, ReclaimEvent, ReclaimKind, RunEvent, TaskEvent};
 
 /// Why bytes are not a record. Either the BPF object is not the one this program was built with,
 /// or memtrace has a bug: the caller counts it and the answer says that events were lost.
@@ -36,6 +36,9 @@ pub enum DecodeError {
     /// A reclaim pass's kind is none of [`reclaim_kind`].
     #[error("unknown kind of reclaim {0}")]
     UnknownReclaimKind(u32),
+    /// A reaping's phase is none of [`oom_reap_phase`](memtrace_ebpf::record::oom_reap_phase).
+    #[error("unknown phase of reaping {0}")]
+    UnknownReapPhase(u32),
 }
 
 /// Copies a `T` from the start of `bytes`, at any alignment; `None` if they are too few.
@@ -64,7 +67,13 @@ pub fn decode(bytes: &[u8], received_ns: u64) -> Result<Input, DecodeError> {
         Tag::File => file(bytes).map(Input::File),
         Tag::Task => Ok(Input::Task(task(&fixed(bytes, "task")?))),
         Tag::Reclaim => reclaim(&fixed(bytes, "reclaim pass")?).map(Input::Reclaim),
-        Tag::Victim => Ok(Input::Victim(victim(&fixed(bytes, "victim")?))),
+        Tag::Victim => Ok(Input::Victim(oom::victim(&fixed(bytes, "victim")?))),
+        Tag::OomKill => Ok(Input::OomKill(oom::kill(&fixed(bytes, "OOM kill")?))),
+        Tag::OomCandidate => {
+            let candidate = oom::candidate(&fixed(bytes, "OOM candidate")?);
+            Ok(Input::OomCandidate(Box::new(candidate)))
+        }
+        Tag::OomReap => oom::reap(&fixed(bytes, "reaping")?).map(Input::OomReap),
     }
 }
 
@@ -178,27 +187,6 @@ fn reclaim(record: &ReclaimRecord) -> Result<ReclaimEvent, DecodeError> {
         target_cgroup_id: known(record.target_memcg_id),
         reclaimed_pages: record.reclaimed_pages,
     })
-}
-
-fn victim(record: &VictimRecord) -> VictimEvent {
-    let owned_by = |pid, comm: &[u8; COMM_BYTES], memcg_id| OwnedBy {
-        pid,
-        comm: Some(text(comm)).filter(|comm| !comm.is_empty()),
-        cgroup_id: known(memcg_id),
-    };
-    VictimEvent {
-        time_ns: record.header.sent_ns,
-        victim: owned_by(
-            record.victim_tgid,
-            &record.victim_comm,
-            record.victim_memcg_id,
-        ),
-        trigger: owned_by(
-            record.trigger_tgid,
-            &record.trigger_comm,
-            record.trigger_memcg_id,
-        ),
-    }
 }
 
 /// The BPF side has no `Option`: it sends 0 for a cgroup it could not tell.
