@@ -10,6 +10,7 @@ mod error_bound;
 mod explanation;
 mod ledger;
 mod names;
+pub mod oom;
 mod processes;
 mod runs;
 mod trust;

@@ -2,6 +2,11 @@ use memtrace_ebpf::hook::Hook;
 
 use super::{AttachPoint, Probe, Rung, Signal};
 
+pub(super) const VICTIM: &str = "OOM victim";
+pub(super) const KILL: &str = "OOM kill";
+pub(super) const CANDIDATES: &str = "OOM candidates";
+pub(super) const REAPER: &str = "OOM reaper";
+
 const fn probe(attach: AttachPoint, program: &'static str, hook: Hook) -> Probe {
     Probe {
         attach,
@@ -12,7 +17,7 @@ const fn probe(attach: AttachPoint, program: &'static str, hook: Hook) -> Probe 
 
 pub(super) const SIGNALS: &[Signal] = &[
     Signal {
-        name: "OOM victim",
+        name: VICTIM,
         rungs: &[Rung {
             probes: &[probe(
                 AttachPoint::TpBtf("mark_victim"),
@@ -25,7 +30,7 @@ pub(super) const SIGNALS: &[Signal] = &[
         optional: false,
     },
     Signal {
-        name: "OOM kill",
+        name: KILL,
         rungs: &[
             Rung {
                 probes: &[probe(
@@ -33,7 +38,7 @@ pub(super) const SIGNALS: &[Signal] = &[
                     "oom_kill",
                     Hook::OomKill,
                 )],
-                needs: KILL,
+                needs: KILL_NEEDS,
             },
             Rung {
                 probes: &[probe(
@@ -41,7 +46,7 @@ pub(super) const SIGNALS: &[Signal] = &[
                     "oom_kill_kprobe",
                     Hook::OomKill,
                 )],
-                needs: KILL,
+                needs: KILL_NEEDS,
             },
         ],
         cost: "whose limit was reached, its size and the victim's points are known from the kernel \
@@ -49,7 +54,7 @@ pub(super) const SIGNALS: &[Signal] = &[
         optional: true,
     },
     Signal {
-        name: "OOM candidates",
+        name: CANDIDATES,
         rungs: &[
             Rung {
                 probes: &[
@@ -69,7 +74,7 @@ pub(super) const SIGNALS: &[Signal] = &[
                         Hook::OomEvaluated,
                     ),
                 ],
-                needs: CANDIDATES,
+                needs: CANDIDATE_NEEDS,
             },
             Rung {
                 probes: &[
@@ -89,14 +94,14 @@ pub(super) const SIGNALS: &[Signal] = &[
                         Hook::OomEvaluated,
                     ),
                 ],
-                needs: CANDIDATES,
+                needs: CANDIDATE_NEEDS,
             },
         ],
         cost: "the points of those who were not killed are memtrace's reckoning, not the kernel's own",
         optional: true,
     },
     Signal {
-        name: "OOM reaper",
+        name: REAPER,
         rungs: &[Rung {
             probes: &[
                 probe(
@@ -122,7 +127,7 @@ pub(super) const SIGNALS: &[Signal] = &[
     },
 ];
 
-const KILL: &[&str] = &[
+const KILL_NEEDS: &[&str] = &[
     "oom_kill_prototype",
     "oc_memcg",
     "oc_gfp_mask",
@@ -143,7 +148,7 @@ const KILL: &[&str] = &[
 
 /// What `oom_badness` reads, and the `oom_control`, which is passed as `void *` and so can only be
 /// read by address.
-const CANDIDATES: &[&str] = &[
+const CANDIDATE_NEEDS: &[&str] = &[
     "oom_evaluate_prototype",
     "oom_badness_prototype",
     "oc_memcg",

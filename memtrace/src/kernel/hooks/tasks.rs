@@ -1,6 +1,6 @@
 use memtrace_ebpf::hook::Hook;
 
-use super::{AttachPoint, Probe, Rung, Signal};
+use super::{AttachPoint, Probe, Rung, Signal, TASK_SCAN};
 
 pub(super) const SIGNALS: &[Signal] = &[
     Signal {
@@ -45,7 +45,7 @@ pub(super) const SIGNALS: &[Signal] = &[
         optional: true,
     },
     Signal {
-        name: "task scan",
+        name: TASK_SCAN,
         rungs: &[Rung {
             probes: &[Probe {
                 attach: AttachPoint::Iter("task"),
