@@ -6,6 +6,7 @@ mod command;
 mod conservation;
 mod damage;
 mod footprint;
+mod oom;
 mod room;
 mod second_read;
 mod shmem;
@@ -59,6 +60,7 @@ cases! {
     command_signals_passed_on: command::signals_passed_on,
     command_leaves_daemon: command::daemon_left_behind,
     command_daemon_ends: command::daemon_waited_for,
+    oom_herds_foretold: oom::herds,
     binary_size: footprint::binary_size,
     attach_time: footprint::attach_time,
 }

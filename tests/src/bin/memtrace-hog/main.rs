@@ -5,6 +5,7 @@
 //! of 0 waits for end-of-file on standard input instead of a time.
 
 mod files;
+mod herd;
 mod memory;
 mod processes;
 mod turns;
@@ -69,6 +70,10 @@ enum What {
     Litter { folder: PathBuf, files: u32 },
     /// Start a child in a session of its own that lives for SECONDS, print its pid, and exit.
     Daemon { seconds: f64 },
+    Herd(herd::Herd),
+    /// A process of the herd.
+    #[command(hide = true)]
+    Beast(herd::Beast),
     /// Sleep.
     Sleep { seconds: f64 },
     /// End by this signal number.
@@ -95,6 +100,8 @@ fn main() -> anyhow::Result<()> {
         What::Alternate { first, second } => files::alternate(&first, &second),
         What::Litter { folder, files } => files::litter(&folder, files),
         What::Daemon { seconds } => processes::daemon(seconds),
+        What::Herd(herd) => herd.run(),
+        What::Beast(beast) => beast.run(),
         What::Sleep { seconds } => {
             processes::sleep(seconds);
             Ok(())
