@@ -51,7 +51,11 @@ impl KernelLog {
 
     /// Who was killed since it was opened or read, in order.
     pub fn killed(&mut self) -> anyhow::Result<Vec<KilledLine>> {
-        Ok(self.lines()?.iter().filter_map(|line| killed(line)).collect())
+        Ok(self
+            .lines()?
+            .iter()
+            .filter_map(|line| killed(line))
+            .collect())
     }
 }
 

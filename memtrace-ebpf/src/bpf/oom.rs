@@ -4,9 +4,7 @@ use aya_ebpf::{
     helpers::bpf_get_current_pid_tgid,
     macros::{btf_tracepoint, fentry, fexit, kprobe, kretprobe, map},
     maps::Array,
-    programs::{
-        BtfTracePointContext, FEntryContext, FExitContext, ProbeContext, RetProbeContext,
-    },
+    programs::{BtfTracePointContext, FEntryContext, FExitContext, ProbeContext, RetProbeContext},
 };
 use memtrace_ebpf::{
     hook::Hook,
@@ -245,13 +243,7 @@ unsafe fn evaluated<M: Memory>(scan: &mut Scan, task: *const u8, stop: i32) {
 /// # Safety
 /// `task` must be a pointer to a `task_struct` as `M` wants it.
 #[inline(always)]
-unsafe fn candidate<M: Memory>(
-    hook: Hook,
-    scan: &Scan,
-    task: *const u8,
-    flags: u32,
-    points: i64,
-) {
+unsafe fn candidate<M: Memory>(hook: Hook, scan: &Scan, task: *const u8, flags: u32, points: i64) {
     let Some(stats) = stats(hook) else {
         return;
     };

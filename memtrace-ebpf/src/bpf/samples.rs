@@ -102,7 +102,10 @@ pub unsafe fn of_leader<M: Memory>(leader: *const u8) -> TaskSample {
             sample.flags &= !task_sample_flags::NO_MM;
             sample.flags |= task_sample_flags::LEADER_EXITED;
             state::<Probed>(other as *const u8, &mut sample);
-            memory::<Probed>(probe_at::<u64>(other, layout!(task_mm)) as *const u8, &mut sample);
+            memory::<Probed>(
+                probe_at::<u64>(other, layout!(task_mm)) as *const u8,
+                &mut sample,
+            );
         }
         sample
     }

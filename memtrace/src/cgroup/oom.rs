@@ -35,7 +35,10 @@ pub fn oom_cgroups(hierarchy: &Hierarchy, target: &Path) -> Result<Vec<OomCgroup
         };
         cgroups.push(OomCgroup {
             id,
-            parent_id: directory.parent().and_then(|parent| ids.get(parent)).copied(),
+            parent_id: directory
+                .parent()
+                .and_then(|parent| ids.get(parent))
+                .copied(),
             path: hierarchy.path_of(directory).unwrap_or_default(),
             oom_group: match version {
                 CgroupVersion::V1 => None,
@@ -114,7 +117,10 @@ mod tests {
         assert_eq!(memory.swap_limit_bytes, Some(0));
         assert_eq!(x.procs, Some(vec![9, 7]));
         let memory = x.memory.as_ref().unwrap();
-        assert_eq!((memory.sample.limit_bytes, memory.swap_limit_bytes), (None, None));
+        assert_eq!(
+            (memory.sample.limit_bytes, memory.swap_limit_bytes),
+            (None, None)
+        );
         assert!(b.memory.is_none());
     }
 
@@ -125,7 +131,10 @@ mod tests {
         tree.write("a/memory.limit_in_bytes", "67108864\n");
         tree.write("a/memory.memsw.limit_in_bytes", "9223372036854771712\n");
         tree.write("a/memory.swappiness", "0\n");
-        tree.write("a/memory.oom_control", "oom_kill_disable 1\nunder_oom 0\noom_kill 0\n");
+        tree.write(
+            "a/memory.oom_control",
+            "oom_kill_disable 1\nunder_oom 0\noom_kill 0\n",
+        );
         let cgroups = oom_cgroups(&tree.hierarchy(), &tree.root().join("a")).unwrap();
         let memory = cgroups[1].memory.as_ref().unwrap();
         assert_eq!(memory.swappiness, Some(0));

@@ -15,8 +15,8 @@ pub use self::{
     },
     facts::{Facts, HookOutcome, LruKind, RssCounters, Scope, StatError},
     oom::{
-        OomCandidateEvent, OomCgroup, OomConstraint, OomKillEvent, OomMemory, OomNode, OomReapEvent,
-        OomReapPhase, OomSnapshot, OomTask, RssPages, TaskSource,
+        OomCandidateEvent, OomCgroup, OomConstraint, OomKillEvent, OomMemory, OomNode,
+        OomReapEvent, OomReapPhase, OomSnapshot, OomTask, RssPages, TaskSource,
     },
     sample::{
         CgroupMember, CgroupSample, CgroupVersion, HookCounters, Instant, MemoryEvents, MemoryStat,

@@ -155,7 +155,10 @@ fn kernel_symbol(name: &str) -> Option<u64> {
 /// release stands for it; where a distribution has backported one without the other, the answer's
 /// error bound still covers both readings.
 fn rss_counters(btf: &Btf<'_>, cpus: u64) -> RssCounters {
-    if btf.member("mm_struct.rss_stat[MM_FILEPAGES].count").is_err() {
+    if btf
+        .member("mm_struct.rss_stat[MM_FILEPAGES].count")
+        .is_err()
+    {
         RssCounters::Atomic
     } else if btf.has_func("bpf_mem_cgroup_page_state") {
         RssCounters::Summed

@@ -365,17 +365,11 @@ pub const TABLE: &[(&str, Source)] = &[
     ("oc_constraint", member(4, &["oom_control.constraint"])),
     (
         "oom_kill_prototype",
-        prototype_of(
-            "oom_kill_process",
-            &["void (struct oom_control *, char *)"],
-        ),
+        prototype_of("oom_kill_process", &["void (struct oom_control *, char *)"]),
     ),
     (
         "oom_evaluate_prototype",
-        prototype_of(
-            "oom_evaluate_task",
-            &["int (struct task_struct *, void *)"],
-        ),
+        prototype_of("oom_evaluate_task", &["int (struct task_struct *, void *)"]),
     ),
     (
         "oom_badness_prototype",

@@ -16,8 +16,8 @@ pub fn read_node() -> io::Result<OomNode> {
         let text = fs::read_to_string(format!("/proc/sys/vm/{name}")).ok()?;
         text.trim().parse().ok()
     };
-    let mut node = parse(&meminfo)
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no MemTotal"))?;
+    let mut node =
+        parse(&meminfo).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no MemTotal"))?;
     node.swappiness = sysctl("swappiness");
     node.panic_on_oom = sysctl("panic_on_oom");
     node.kill_allocating_task = sysctl("oom_kill_allocating_task").map(|set| set != 0);
@@ -37,7 +37,14 @@ pub fn read_node() -> io::Result<OomNode> {
 fn parse(meminfo: &str) -> Option<OomNode> {
     let bytes = |key: &str| -> Option<u64> {
         let line = meminfo.lines().find_map(|line| line.strip_prefix(key))?;
-        Some(line.strip_prefix(':')?.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
+        Some(
+            line.strip_prefix(':')?
+                .trim()
+                .strip_suffix(" kB")?
+                .parse::<u64>()
+                .ok()?
+                * 1024,
+        )
     };
     Some(OomNode {
         total_bytes: bytes("MemTotal")?,

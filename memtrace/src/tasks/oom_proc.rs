@@ -29,7 +29,10 @@ pub fn oom_tasks_from_proc(
     let mut tasks = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let entry = entry?;
-        let pid = entry.file_name().to_str().and_then(|name| name.parse().ok());
+        let pid = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok());
         let task = pid.and_then(|pid| read(pid, &entry.path(), page_size_bytes));
         if let Some(mut task) = task {
             task.cgroup_id = fs::read_to_string(entry.path().join("cgroup"))
@@ -89,7 +92,14 @@ fn parse_stat(pid: u32, stat: &str, adj: &str) -> Option<OomTask> {
 fn memory(status: &str, page_size_bytes: u64) -> Option<(RssPages, u64)> {
     let bytes = |key: &str| -> Option<u64> {
         let line = status.lines().find_map(|line| line.strip_prefix(key))?;
-        Some(line.strip_prefix(':')?.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
+        Some(
+            line.strip_prefix(':')?
+                .trim()
+                .strip_suffix(" kB")?
+                .parse::<u64>()
+                .ok()?
+                * 1024,
+        )
     };
     let pages = |key| Some((bytes(key)? / page_size_bytes) as i64);
     let rss = RssPages {

@@ -86,7 +86,11 @@ pub(super) fn herds(host: &Host) -> anyhow::Result<Outcome> {
         candidates_agree == candidates_seen,
         along_right + ties >= kills,
     ];
-    ensure!(all.iter().all(|held| *held), "{figures}: {}", misses.join("; "));
+    ensure!(
+        all.iter().all(|held| *held),
+        "{figures}: {}",
+        misses.join("; ")
+    );
     Ok(Outcome::Passed(figures))
 }
 
@@ -95,13 +99,8 @@ fn herd(host: &Host, seed: u64, grades: &mut Grades) -> anyhow::Result<()> {
     limit(&room)?;
     let cgroup = super::room::text(&room.cgroup.path)?.to_owned();
     let min_adj = lowest_adj().to_string();
-    let mut command = room.hog_command(&[
-        "herd",
-        &seed.to_string(),
-        &cgroup,
-        "--min-adj",
-        &min_adj,
-    ]);
+    let mut command =
+        room.hog_command(&["herd", &seed.to_string(), &cgroup, "--min-adj", &min_adj]);
     command.stdin(Stdio::piped());
     let mut herd = Running::start(&mut command)?;
     herd.wait_for_stdout("holding")?;
@@ -140,9 +139,9 @@ fn grade(seed: u64, grades: &mut Grades, predicted: &Value, report: &Value, actu
     let own = &predicted["domains"][0];
     let victim = pid(&own["victim"]);
     let confidence = own["confidence"].as_str().unwrap_or("none");
-    let tied = own["tied"].as_array().is_some_and(|tied| {
-        tied.iter().any(|task| pid(task) == Some(actual))
-    });
+    let tied = own["tied"]
+        .as_array()
+        .is_some_and(|tied| tied.iter().any(|task| pid(task) == Some(actual)));
     let right = victim == Some(actual);
     grades.kills += 1;
     grades.right += u64::from(right);
@@ -158,7 +157,12 @@ fn grade(seed: u64, grades: &mut Grades, predicted: &Value, report: &Value, actu
         ));
     }
     let pids = |list: &Value| -> Vec<u32> {
-        let mut pids: Vec<u32> = list.as_array().into_iter().flatten().filter_map(pid).collect();
+        let mut pids: Vec<u32> = list
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(pid)
+            .collect();
         pids.sort_unstable();
         pids
     };

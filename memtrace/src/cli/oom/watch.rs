@@ -50,16 +50,16 @@ impl Watch {
             verbose,
             ..LoadOptions::default()
         };
-        let mut live = Live::start_some(&kernel, load, |signal| {
-            hooks::OOM_SIGNALS.contains(&signal)
-        })
-        .map_err(failure)?;
+        let mut live =
+            Live::start_some(&kernel, load, |signal| hooks::OOM_SIGNALS.contains(&signal))
+                .map_err(failure)?;
         log::info!("attached");
         let mut printer = Printer {
             kills: Kills::new(kernel.rss_counters, kernel.page_size_bytes),
             hierarchy,
             within,
             output: self.output,
+            wanted: self.kills,
             printed: 0,
         };
         let deadline = self.time.map(|time| Instant::now() + time);
@@ -85,7 +85,9 @@ impl Watch {
         printer.print_settled(u64::MAX)?;
         let lost: u64 = counters.iter().map(|hook| hook.records_lost).sum();
         if lost > 0 {
-            eprintln!("memtrace: {lost} records of the OOM hooks were lost: the ring buffer was full");
+            eprintln!(
+                "memtrace: {lost} records of the OOM hooks were lost: the ring buffer was full"
+            );
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -107,13 +109,15 @@ struct Printer {
     hierarchy: Hierarchy,
     within: Option<Cgroup>,
     output: Output,
+    wanted: Option<u64>,
     printed: u64,
 }
 
 impl Printer {
     fn print_settled(&mut self, now_ns: u64) -> Result<(), Failure> {
         for report in self.kills.settled(now_ns) {
-            if self.concerns(&report) {
+            let enough = self.wanted.is_some_and(|wanted| self.printed >= wanted);
+            if !enough && self.concerns(&report) {
                 self.print(&report)?;
                 self.printed += 1;
             }

@@ -75,9 +75,13 @@ pub fn adj_changes(candidates: &[Candidate<'_>], victim: usize, totalpages: u64)
     let mut changes = Vec::new();
     let adj = candidates[victim].task.oom_score_adj;
     let lower = (OOM_SCORE_ADJ_MIN..adj).rev();
-    changes.extend(first_change(candidates, victim, lower, totalpages, |then| {
-        then != Some(victim)
-    }));
+    changes.extend(first_change(
+        candidates,
+        victim,
+        lower,
+        totalpages,
+        |then| then != Some(victim),
+    ));
     let runner_up = candidates
         .iter()
         .enumerate()
@@ -85,9 +89,13 @@ pub fn adj_changes(candidates: &[Candidate<'_>], victim: usize, totalpages: u64)
         .max_by_key(|(_, candidate)| candidate.points());
     if let Some((index, candidate)) = runner_up {
         let higher = candidate.task.oom_score_adj + 1..=OOM_SCORE_ADJ_MAX;
-        changes.extend(first_change(candidates, index, higher, totalpages, |then| {
-            then == Some(index)
-        }));
+        changes.extend(first_change(
+            candidates,
+            index,
+            higher,
+            totalpages,
+            |then| then == Some(index),
+        ));
     }
     changes
 }

@@ -72,10 +72,7 @@ pub fn fallen<'a>(
     fallen
 }
 
-fn sharers<'a>(
-    snapshot: &'a OomSnapshot,
-    with: &'a OomTask,
-) -> impl Iterator<Item = &'a OomTask> {
+fn sharers<'a>(snapshot: &'a OomSnapshot, with: &'a OomTask) -> impl Iterator<Item = &'a OomTask> {
     let mut sharers: Vec<_> = snapshot
         .tasks
         .iter()

@@ -202,12 +202,8 @@ impl<'a> Before<'a> {
             .tasks
             .iter()
             .map(|task| {
-                let badness = super::badness(
-                    task,
-                    0,
-                    earlier.rss_counters,
-                    earlier.page_size_bytes,
-                );
+                let badness =
+                    super::badness(task, 0, earlier.rss_counters, earlier.page_size_bytes);
                 ((task.pid, task.start_boottime_ns), badness.memory_pages())
             })
             .collect();
@@ -322,13 +318,11 @@ impl<'a> Asker<'a, '_> {
         };
         let (candidates, chosen) = scan(members, scale);
         let now = self.judge(&domain, &candidates, chosen, None);
-        let fill = self
-            .before
-            .zip(domain.room_before)
-            .zip(domain.room)
-            .map(|((before, room_before), room)| {
+        let fill = self.before.zip(domain.room_before).zip(domain.room).map(
+            |((before, room_before), room)| {
                 Fill::between(before.seconds, &before.held, room_before, &candidates, room)
-            });
+            },
+        );
         let at_limit = fill
             .as_ref()
             .filter(|fill| fill.seconds_left(snapshot.page_size_bytes).is_some())
@@ -420,8 +414,8 @@ impl<'a> Asker<'a, '_> {
             .collect();
         let second = others.iter().map(|index| points(*index)).max();
         let within_error = others.iter().any(|index| {
-            let errors = candidates[*index].badness.error_pages
-                + candidates[victim].badness.error_pages;
+            let errors =
+                candidates[*index].badness.error_pages + candidates[victim].badness.error_pages;
             own.saturating_sub(points(*index)) <= errors
         });
         let confidence = if !tied.is_empty() {

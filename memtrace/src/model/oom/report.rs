@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{badness::badness, eligible::{Turn, turn}};
-use crate::input::{
-    Input, OomCandidateEvent, OomKillEvent, OomReapPhase, OwnedBy, RssCounters,
+use super::{
+    badness::badness,
+    eligible::{Turn, turn},
 };
+use crate::input::{Input, OomCandidateEvent, OomKillEvent, OomReapPhase, OwnedBy, RssCounters};
 
 /// Scans whose kill has not been seen: more cannot be at work, since the kernel lets one at a time.
 const MAX_SCANS: usize = 64;

@@ -100,10 +100,7 @@ pub fn scan<'a>(members: &[Placed<'a>], scale: Scale) -> (Vec<Candidate<'a>>, Ch
 }
 
 /// The victim among `points`, one for each candidate.
-pub fn last_of_the_best(
-    points: impl Iterator<Item = i64>,
-    candidates: &[Candidate<'_>],
-) -> Chosen {
+pub fn last_of_the_best(points: impl Iterator<Item = i64>, candidates: &[Candidate<'_>]) -> Chosen {
     points
         .zip(candidates)
         .enumerate()

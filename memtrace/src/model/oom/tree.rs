@@ -86,7 +86,11 @@ impl<'a> Tree<'a> {
                     cgroup_place,
                     place_known: known.is_some(),
                 };
-                let key = (cgroup_place, known.unwrap_or(usize::MAX), task.start_boottime_ns);
+                let key = (
+                    cgroup_place,
+                    known.unwrap_or(usize::MAX),
+                    task.start_boottime_ns,
+                );
                 Some((key, task.pid, placed))
             })
             .collect();

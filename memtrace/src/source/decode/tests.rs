@@ -4,9 +4,7 @@ use memtrace_ebpf::record::{
 };
 
 use super::*;
-use crate::input::{
-    OomConstraint, OomReapEvent, OomReapPhase, OwnedBy, RssPages, VictimEvent,
-};
+use crate::input::{OomConstraint, OomReapEvent, OomReapPhase, OwnedBy, RssPages, VictimEvent};
 
 const RECEIVED_NS: u64 = 99;
 
@@ -177,14 +175,26 @@ fn the_oom_killers_records_keep_what_is_known() {
     let Ok(Input::OomKill(kill)) = decode(&bytes_of(&oom_kill_record()), RECEIVED_NS) else {
         panic!("no kill");
     };
-    assert_eq!((kill.victim.pid, kill.points, kill.totalpages), (10, -5, 16_384));
-    assert_eq!((kill.order, kill.constraint), (-1, Some(OomConstraint::Memcg)));
-    assert_eq!((kill.domain_cgroup_id, kill.trigger.cgroup_id), (Some(61), None));
+    assert_eq!(
+        (kill.victim.pid, kill.points, kill.totalpages),
+        (10, -5, 16_384)
+    );
+    assert_eq!(
+        (kill.order, kill.constraint),
+        (-1, Some(OomConstraint::Memcg))
+    );
+    assert_eq!(
+        (kill.domain_cgroup_id, kill.trigger.cgroup_id),
+        (Some(61), None)
+    );
     let bytes = bytes_of(&oom_candidate_record());
     let Ok(Input::OomCandidate(candidate)) = decode(&bytes, RECEIVED_NS) else {
         panic!("no candidate");
     };
-    assert_eq!((candidate.points, candidate.aborted), (Some(i64::MIN), false));
+    assert_eq!(
+        (candidate.points, candidate.aborted),
+        (Some(i64::MIN), false)
+    );
     assert_eq!((candidate.domain_cgroup_id, candidate.task.pid), (None, 10));
     let unsynced = RssPages {
         file: -1,
@@ -192,7 +202,10 @@ fn the_oom_killers_records_keep_what_is_known() {
         ..RssPages::default()
     };
     assert_eq!(candidate.task.unsynced, Some(unsynced));
-    assert_eq!((candidate.task.oom_skip, candidate.task.victim), (Some(true), None));
+    assert_eq!(
+        (candidate.task.oom_skip, candidate.task.victim),
+        (Some(true), None)
+    );
     let unseen = OomCandidateRecord {
         flags: oom_candidate_flags::ABORTED,
         ..oom_candidate_record()
@@ -426,7 +439,12 @@ fn a_path_length_beyond_the_bytes_is_an_error() {
 
 #[test]
 fn task_samples_are_read_back_to_back() {
-    let stream = [bytes_of(&task_sample(1)), bytes_of(&task_sample(2)), vec![0; 127]].concat();
+    let stream = [
+        bytes_of(&task_sample(1)),
+        bytes_of(&task_sample(2)),
+        vec![0; 127],
+    ]
+    .concat();
     let read: Vec<Option<TaskSample>> = stream
         .chunks(size_of::<TaskSample>())
         .map(read_record)

@@ -22,7 +22,11 @@ pub struct Setting<'a> {
 
 impl Setting<'_> {
     fn time(&self, report: &KillReport) -> String {
-        rfc3339(report.time_ns.saturating_add_signed(self.realtime_minus_monotonic_ns))
+        rfc3339(
+            report
+                .time_ns
+                .saturating_add_signed(self.realtime_minus_monotonic_ns),
+        )
     }
 
     fn cgroup(&self, id: Option<u64>) -> String {
@@ -109,7 +113,11 @@ pub fn text(report: &KillReport, setting: &Setting<'_>) -> String {
     };
     for judged in &report.candidates {
         let task = &judged.event.task;
-        let killed = if task.pid == report.victim.pid { "  killed" } else { "" };
+        let killed = if task.pid == report.victim.pid {
+            "  killed"
+        } else {
+            ""
+        };
         lines.push(format!(
             "  {:>7} {:<15} {:>5} {:>12} {:>12}{killed}",
             task.pid,

@@ -138,9 +138,10 @@ fn details(domain: &DomainForecast<'_>) -> Vec<String> {
         ));
     }
     for change in &domain.adj_changes {
-        let then = change.then.as_ref().map_or("nobody".to_owned(), |then| {
-            name(&then.1, then.0)
-        });
+        let then = change
+            .then
+            .as_ref()
+            .map_or("nobody".to_owned(), |then| name(&then.1, then.0));
         lines.push(format!(
             "  adj       {} at {} instead of {}: {then} would be killed",
             name(&change.comm, change.pid),

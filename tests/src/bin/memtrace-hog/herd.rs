@@ -155,7 +155,10 @@ impl Herd {
 fn start(arguments: &[String], cgroup: &Path, adj: i32) -> anyhow::Result<Child> {
     let place = match cgroup.join("cgroup.subtree_control").exists() {
         // v2's top hands the controller down and so takes no processes.
-        true if !fs::read_to_string(cgroup.join("cgroup.subtree_control"))?.trim().is_empty() => {
+        true if !fs::read_to_string(cgroup.join("cgroup.subtree_control"))?
+            .trim()
+            .is_empty() =>
+        {
             cgroup.join("memtrace-herd-0")
         }
         _ => cgroup.to_owned(),
@@ -191,8 +194,10 @@ impl Beast {
         let memory = black_box(vec![1_u8; self.anon]);
         let shared = shared(self.shmem)?;
         for _ in 0..self.threads {
-            thread::spawn(|| loop {
-                thread::park();
+            thread::spawn(|| {
+                loop {
+                    thread::park();
+                }
             });
         }
         println!("holding");

@@ -32,9 +32,14 @@ enum What {
         chunk: usize,
     },
     /// Read the whole of FILE, page by page, TIMES over.
-    Reread { file: PathBuf, times: u32 },
+    Reread {
+        file: PathBuf,
+        times: u32,
+    },
     /// Let the kernel drop FILE's pages (`POSIX_FADV_DONTNEED`).
-    Fadvise { file: PathBuf },
+    Fadvise {
+        file: PathBuf,
+    },
     /// Allocate and touch BYTES of anonymous memory, hold it, free it, wait.
     Anon {
         bytes: usize,
@@ -65,19 +70,31 @@ enum What {
     #[command(hide = true)]
     TurnReader(turns::Reader),
     /// One process reads two files in turns of one page.
-    Alternate { first: PathBuf, second: PathBuf },
+    Alternate {
+        first: PathBuf,
+        second: PathBuf,
+    },
     /// Create and remove FILES files of one page each in FOLDER.
-    Litter { folder: PathBuf, files: u32 },
+    Litter {
+        folder: PathBuf,
+        files: u32,
+    },
     /// Start a child in a session of its own that lives for SECONDS, print its pid, and exit.
-    Daemon { seconds: f64 },
+    Daemon {
+        seconds: f64,
+    },
     Herd(herd::Herd),
     /// A process of the herd.
     #[command(hide = true)]
     Beast(herd::Beast),
     /// Sleep.
-    Sleep { seconds: f64 },
+    Sleep {
+        seconds: f64,
+    },
     /// End by this signal number.
-    Die { signal: i32 },
+    Die {
+        signal: i32,
+    },
 }
 
 fn main() -> anyhow::Result<()> {

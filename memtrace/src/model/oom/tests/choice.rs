@@ -2,7 +2,9 @@
 
 use super::{ROOT, cgroup, snapshot, task};
 use crate::{
-    input::{CgroupVersion, OomCgroup, OomMemory, OomNode, OomSnapshot, OomTask, RssCounters, RssPages},
+    input::{
+        CgroupVersion, OomCgroup, OomMemory, OomNode, OomSnapshot, OomTask, RssCounters, RssPages,
+    },
     model::oom::{
         Confidence, Outcome, Why, badness::badness, eligible::Ineligible, predict, totalpages,
     },
@@ -28,8 +30,6 @@ fn victim(snapshot: &OomSnapshot) -> Option<u32> {
 
 #[test]
 fn what_kernels_said_of_their_victims() {
-    // (rss, swap, page table bytes, adj, totalpages, points): from the OOM killer of each kernel,
-    // seen by memtrace's hooks in memory.max of 64 MiB and 100 MiB.
     for (rss, swap, pagetable_bytes, adj, totalpages, points) in super::REAL {
         let task = OomTask {
             rss: RssPages {
@@ -134,13 +134,55 @@ fn cgroups_are_scanned_parents_first_then_in_the_order_of_their_making() {
 fn each_reason_for_being_passed_over() {
     let base = task(7, 2, 9_999, 0);
     let cases = [
-        (OomTask { pid: 1, ..base.clone() }, Ineligible::Init),
-        (OomTask { kernel_thread: true, ..base.clone() }, Ineligible::KernelThread),
-        (OomTask { no_memory: true, ..base.clone() }, Ineligible::NoMemory),
-        (OomTask { oom_score_adj: -1000, ..base.clone() }, Ineligible::AdjMin),
-        (OomTask { oom_skip: Some(true), ..base.clone() }, Ineligible::OomSkip),
-        (OomTask { vfork: Some(true), ..base.clone() }, Ineligible::Vfork),
-        (OomTask { victim: Some(true), ..base.clone() }, Ineligible::ReapedVictim),
+        (
+            OomTask {
+                pid: 1,
+                ..base.clone()
+            },
+            Ineligible::Init,
+        ),
+        (
+            OomTask {
+                kernel_thread: true,
+                ..base.clone()
+            },
+            Ineligible::KernelThread,
+        ),
+        (
+            OomTask {
+                no_memory: true,
+                ..base.clone()
+            },
+            Ineligible::NoMemory,
+        ),
+        (
+            OomTask {
+                oom_score_adj: -1000,
+                ..base.clone()
+            },
+            Ineligible::AdjMin,
+        ),
+        (
+            OomTask {
+                oom_skip: Some(true),
+                ..base.clone()
+            },
+            Ineligible::OomSkip,
+        ),
+        (
+            OomTask {
+                vfork: Some(true),
+                ..base.clone()
+            },
+            Ineligible::Vfork,
+        ),
+        (
+            OomTask {
+                victim: Some(true),
+                ..base.clone()
+            },
+            Ineligible::ReapedVictim,
+        ),
     ];
     for (passed_over, reason) in cases {
         let snapshot = one_domain(vec![passed_over, task(8, 2, 1, -999)]);
@@ -210,7 +252,10 @@ fn who_dies_along() {
         task(11, 3, 5, 0),
         task(12, 4, 5, -1000),
         task(13, 2, 5, 0),
-        OomTask { no_memory: true, ..task(14, 4, 0, 0) },
+        OomTask {
+            no_memory: true,
+            ..task(14, 4, 0, 0)
+        },
     ];
     let mut snapshot = snapshot(2, cgroups, tasks);
     let along = |snapshot: &OomSnapshot| -> Vec<(u32, Why)> {
@@ -219,10 +264,7 @@ fn who_dies_along() {
         dead.map(|dead| (dead.pid, dead.why.clone())).collect()
     };
     let group = Why::Group("/c3".into());
-    assert_eq!(
-        along(&snapshot),
-        [(20, Why::SharesMemory(10)), (11, group)]
-    );
+    assert_eq!(along(&snapshot), [(20, Why::SharesMemory(10)), (11, group)]);
     // Set on the domain too: the highest one counts.
     snapshot.cgroups[1].oom_group = Some(true);
     let top = Why::Group("/c2".into());

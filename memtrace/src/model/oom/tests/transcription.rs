@@ -33,7 +33,11 @@ fn oom_badness(task: &OomTask, totalpages: u64, read: impl Fn(i64, i64) -> i64) 
 }
 
 /// `oom_evaluate_task` for each in order; `Err` if the scan is aborted.
-fn select(tasks: &[OomTask], totalpages: u64, read: impl Fn(i64, i64) -> i64) -> Result<Option<u32>, u32> {
+fn select(
+    tasks: &[OomTask],
+    totalpages: u64,
+    read: impl Fn(i64, i64) -> i64,
+) -> Result<Option<u32>, u32> {
     let (mut chosen, mut chosen_points) = (None, i64::MIN);
     for task in tasks {
         if task.pid == 1 || task.kernel_thread {
