@@ -61,10 +61,24 @@ pub enum Hook {
     RefaultEnter = 25,
     /// `tp_btf/mod_memcg_lruvec_state`
     CounterUpdate = 26,
+    /// `oom_kill_process`, its entry.
+    OomKill = 27,
+    /// `oom_evaluate_task`, its entry.
+    OomEvaluate = 28,
+    /// `oom_badness`, its return.
+    OomBadness = 29,
+    /// `oom_evaluate_task`, its return.
+    OomEvaluated = 30,
+    /// `tp_btf/start_task_reaping`
+    OomReapStart = 31,
+    /// `tp_btf/finish_task_reaping`
+    OomReapFinish = 32,
+    /// `tp_btf/skip_task_reaping`
+    OomReapSkip = 33,
 }
 
 /// How many hooks there are: the size of every map with one slot a hook.
-pub const HOOKS: usize = 27;
+pub const HOOKS: usize = 34;
 
 impl Hook {
     /// Every hook, in the order of its number.
@@ -96,6 +110,13 @@ impl Hook {
         Self::ShrinkGenerationsReturn,
         Self::RefaultEnter,
         Self::CounterUpdate,
+        Self::OomKill,
+        Self::OomEvaluate,
+        Self::OomBadness,
+        Self::OomEvaluated,
+        Self::OomReapStart,
+        Self::OomReapFinish,
+        Self::OomReapSkip,
     ];
 }
 

@@ -124,6 +124,16 @@ layout! {
     task_real_parent,
     /// `task_struct.start_boottime`, u64.
     task_start_boottime,
+    /// `task_struct.vfork_done`.
+    task_vfork_done,
+    /// `task_struct.thread_node`, embedded.
+    task_thread_node,
+    /// `signal_struct.thread_head`, embedded: the list of a process's threads.
+    signal_thread_head,
+    /// `signal_struct.oom_mm`.
+    signal_oom_mm,
+    /// `signal_struct.oom_flag_origin`, bool.
+    signal_oom_flag_origin,
     /// `signal_struct.oom_score_adj`, i16.
     signal_oom_score_adj,
     /// `mm_struct.rss_stat`, counter of `MM_FILEPAGES`, s64.
@@ -136,6 +146,18 @@ layout! {
     mm_rss_shmem,
     /// `mm_struct.pgtables_bytes`, s64.
     mm_pgtables_bytes,
+    /// `mm_struct.flags`, unsigned long (`flags.__mm_flags` from 6.18).
+    mm_flags,
+    /// `percpu_counter.count`, s64.
+    percpu_count,
+    /// `percpu_counter.counters`, a per-CPU pointer to s32.
+    percpu_counters,
+    /// Address of the kernel's array `__per_cpu_offset`, its low half.
+    per_cpu_offset_low,
+    /// The high half.
+    per_cpu_offset_high,
+    /// How many CPUs this machine may ever have (`nr_cpu_ids`).
+    possible_cpus,
     /// Switch, 1 where the rss counters are percpu_counters (from 6.2), 0 where they are atomics, in
     /// an array of a typedef that verifiers of that time do not let a plain load into.
     rss_percpu,
@@ -194,6 +216,26 @@ layout! {
     node_memcg,
     /// `mem_cgroup_per_node.lruvec`, embedded.
     node_lruvec,
+    /// `oom_control.memcg`, null if the node ran out.
+    oc_memcg,
+    /// `oom_control.gfp_mask`, u32.
+    oc_gfp_mask,
+    /// `oom_control.order`, i32; -1 for sysrq-f.
+    oc_order,
+    /// `oom_control.totalpages`, unsigned long.
+    oc_totalpages,
+    /// `oom_control.chosen`.
+    oc_chosen,
+    /// `oom_control.chosen_points`, long.
+    oc_chosen_points,
+    /// `oom_control.constraint`, enum oom_constraint.
+    oc_constraint,
+    /// Prototype of `oom_kill_process`: 0 `(struct oom_control *, message)`.
+    oom_kill_prototype,
+    /// Prototype of `oom_evaluate_task`: 0 `(struct task_struct *, void *)`.
+    oom_evaluate_prototype,
+    /// Prototype of `oom_badness`: 0 `(struct task_struct *, totalpages)`.
+    oom_badness_prototype,
     /// Switch, 1 where `mark_victim` passes a `task_struct *`, 0 where it passes a pid.
     mark_victim_task,
 }

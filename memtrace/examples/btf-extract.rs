@@ -12,6 +12,7 @@ use memtrace::kernel::{
 /// Tracepoints whose prototypes are kept: all that have a hook or may get one.
 const TRACEPOINTS: &[&str] = &[
     "count_memcg_events",
+    "finish_task_reaping",
     "mark_victim",
     "mm_filemap_add_to_page_cache",
     "mm_filemap_delete_from_page_cache",
@@ -28,12 +29,15 @@ const TRACEPOINTS: &[&str] = &[
     "rss_stat",
     "sched_process_exec",
     "sched_process_exit",
+    "skip_task_reaping",
+    "start_task_reaping",
 ];
 
 /// Functions kept: candidates for fentry, and the target of `iter/task`.
 const FUNCTIONS: &[&str] = &[
     "__mod_lruvec_state",
     "bpf_iter_task",
+    "bpf_mem_cgroup_page_state",
     "folio_mark_accessed",
     "mark_page_accessed",
     "mem_cgroup_out_of_memory",

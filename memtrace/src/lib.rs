@@ -11,6 +11,7 @@ pub mod files;
 pub mod input;
 pub mod kernel;
 pub mod model;
+pub mod oom;
 pub mod session;
 pub mod source;
 pub mod tasks;

@@ -9,6 +9,7 @@ pub mod bound;
 mod cases;
 pub mod cgroup;
 pub mod host;
+pub mod kmsg;
 pub mod leaks;
 pub mod oracle;
 pub mod process;

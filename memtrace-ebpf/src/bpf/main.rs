@@ -25,6 +25,7 @@ mod oom;
 mod readers;
 mod reclaim;
 mod runs;
+mod samples;
 mod shrink;
 mod tasks;
 mod workingset;

@@ -1,14 +1,9 @@
-//! Tasks: names of those who touch the page cache, and the iterator over all processes.
-
-use core::ffi::c_void;
+//! Tasks: names of those who touch the page cache.
 
 use aya_ebpf::{
     helpers::{
         bpf_get_current_pid_tgid, bpf_get_current_task,
-        generated::{
-            bpf_get_current_task_btf, bpf_probe_read_kernel, bpf_probe_read_kernel_str,
-            bpf_seq_write,
-        },
+        generated::{bpf_get_current_task_btf, bpf_probe_read_kernel, bpf_probe_read_kernel_str},
     },
     macros::{btf_tracepoint, map},
     maps::LruHashMap,
@@ -16,19 +11,17 @@ use aya_ebpf::{
 };
 use memtrace_ebpf::{
     hook::{Hook, HookStats},
-    record::{COMM_BYTES, Tag, TaskRecord, TaskSample, task_sample_flags},
+    record::{COMM_BYTES, Tag, TaskRecord},
 };
 
 use crate::{
     events::{header, send, stats},
-    layout::{enabled, layout, load, load_pointer, probe_at},
+    layout::{enabled, layout, load, probe_at},
     memcg,
 };
 
 /// `PF_MEMALLOC`, set while a task reclaims (include/linux/sched.h).
 const PF_MEMALLOC: u32 = 0x0000_0800;
-/// `PF_KTHREAD` (include/linux/sched.h).
-const PF_KTHREAD: u32 = 0x0020_0000;
 
 /// Processes whose name was sent. A process that exits is removed, so that a reused pid is named
 /// again; 16,384 entries, the least used fall out and are named again.
@@ -143,36 +136,6 @@ pub fn process_exit(_ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// Writes one [`TaskSample`] per process. The kernel calls it for every thread, and once more with
-/// a null task at the end.
-// aya has no macro for iterators; the section name is the whole declaration.
-#[unsafe(no_mangle)]
-#[unsafe(link_section = "iter/task")]
-pub extern "C" fn task_samples(ctx: *mut c_void) -> i32 {
-    // SAFETY: the context of iter/task is `struct bpf_iter__task { meta, task }`, two pointers.
-    let (meta, task) = unsafe {
-        (
-            core::ptr::read_volatile(ctx.cast::<*const u8>()),
-            core::ptr::read_volatile(ctx.cast::<*const u8>().add(1)),
-        )
-    };
-    if task.is_null() {
-        return 0;
-    }
-    // SAFETY: `task` is a BTF pointer, checked for null; `meta` starts with the seq_file.
-    unsafe {
-        if let Some(sample) = sample(task) {
-            let seq = core::ptr::read_volatile(meta.cast::<*mut c_void>());
-            bpf_seq_write(
-                seq.cast(),
-                (&raw const sample).cast(),
-                size_of::<TaskSample>() as u32,
-            );
-        }
-    }
-    0
-}
-
 /// Name of a task by its BTF pointer; empty if it cannot be read. Not by plain loads: kernels up to
 /// 6.1 allow those one byte of the array at a time (kernel/bpf/btf.c, `btf_struct_walk`).
 #[inline(always)]
@@ -189,79 +152,4 @@ pub fn name_of(task: *const u8) -> [u8; COMM_BYTES] {
         }
     }
     comm
-}
-
-/// One rss counter, as `oom_badness` reads it.
-///
-/// # Safety
-/// `mm` must be a BTF pointer to an `mm_struct`.
-#[inline(always)]
-unsafe fn rss(mm: *const u8, offset: u32) -> i64 {
-    if enabled!(rss_percpu) {
-        // SAFETY: as the caller promises.
-        return unsafe { load(mm, offset) };
-    }
-    let mut pages = 0i64;
-    if enabled!(probe_read) {
-        // SAFETY: the destination has the stated size; the helper checks the source.
-        unsafe {
-            bpf_probe_read_kernel((&raw mut pages).cast(), 8, mm.add(offset as usize).cast());
-        }
-    }
-    pages
-}
-
-/// # Safety
-/// `task` must be a BTF pointer to a `task_struct`.
-#[inline(always)]
-unsafe fn sample(task: *const u8) -> Option<TaskSample> {
-    // SAFETY: every load starts at the task and follows typed members.
-    unsafe {
-        let tgid: u32 = load(task, layout!(task_tgid));
-        let pid: u32 = load(task, layout!(task_pid));
-        let leader = load_pointer(task, layout!(task_group_leader));
-        let mm = load_pointer(task, layout!(task_mm));
-        let mut flags = 0;
-        if tgid != pid {
-            // A leader that has exited has no mm any more; the OOM killer then looks at the other
-            // threads (mm/oom_kill.c, find_lock_task_mm), and so do we: userspace keeps the first.
-            let leader_mm: u64 = load(leader, layout!(task_mm));
-            if leader_mm != 0 || mm.is_null() {
-                return None;
-            }
-            flags |= task_sample_flags::LEADER_EXITED;
-        }
-        let task_flags: u32 = load(task, layout!(task_flags));
-        if task_flags & PF_KTHREAD != 0 {
-            flags |= task_sample_flags::KERNEL_THREAD;
-        }
-        if mm.is_null() {
-            flags |= task_sample_flags::NO_MM;
-        }
-        let css_set = load_pointer(leader, layout!(task_cgroups));
-        let css = load_pointer(css_set, layout!(css_set_memory));
-        let cgroup = load_pointer(css, layout!(css_cgroup));
-        let node = load_pointer(cgroup, layout!(cgroup_kn));
-        Some(TaskSample {
-            tgid,
-            ppid: load(
-                load_pointer(leader, layout!(task_real_parent)),
-                layout!(task_tgid),
-            ),
-            flags,
-            oom_score_adj: i32::from(load::<i16>(
-                load_pointer(task, layout!(task_signal)),
-                layout!(signal_oom_score_adj),
-            )),
-            memcg_id: load(node, layout!(kn_id)),
-            start_boottime_ns: load(leader, layout!(task_start_boottime)),
-            mm: load(task, layout!(task_mm)),
-            rss_file_pages: rss(mm, layout!(mm_rss_file)),
-            rss_anon_pages: rss(mm, layout!(mm_rss_anon)),
-            rss_shmem_pages: rss(mm, layout!(mm_rss_shmem)),
-            swap_pages: rss(mm, layout!(mm_rss_swap)),
-            pagetable_bytes: load(mm, layout!(mm_pgtables_bytes)),
-            comm: name_of(leader),
-        })
-    }
 }

@@ -8,7 +8,10 @@ mod task;
 
 pub use self::{
     file::{FileRecord, PATH_BYTES, PATH_NAME_BYTES, file_flags},
-    oom::VictimRecord,
+    oom::{
+        OomCandidateRecord, OomKillRecord, OomReapRecord, VictimRecord, oom_candidate_flags,
+        oom_reap_phase,
+    },
     reclaim::{
         RECLAIM_CALLERS, ReclaimRecord, ShrinkCounts, ShrinkKey, reclaim_flags, reclaim_kind,
         shrink_kind,
@@ -35,11 +38,17 @@ pub enum Tag {
     Reclaim = 3,
     /// [`VictimRecord`]
     Victim = 4,
+    /// [`OomKillRecord`]
+    OomKill = 5,
+    /// [`OomCandidateRecord`]
+    OomCandidate = 6,
+    /// [`OomReapRecord`]
+    OomReap = 7,
 }
 
 impl Tag {
     /// How many kinds there are.
-    pub const COUNT: usize = 5;
+    pub const COUNT: usize = 8;
     /// Every kind, in the order of its number.
     pub const ALL: [Self; Self::COUNT] = [
         Self::Run,
@@ -47,6 +56,9 @@ impl Tag {
         Self::Task,
         Self::Reclaim,
         Self::Victim,
+        Self::OomKill,
+        Self::OomCandidate,
+        Self::OomReap,
     ];
 }
 

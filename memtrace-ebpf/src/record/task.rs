@@ -28,6 +28,20 @@ pub mod task_sample_flags {
     pub const KERNEL_THREAD: u32 = 2;
     /// The group leader has exited; the values are those of another thread's `mm`.
     pub const LEADER_EXITED: u32 = 4;
+    /// `MMF_OOM_SKIP` is set on the `mm`: its memory was reaped, or is being freed.
+    pub const OOM_SKIP: u32 = 8;
+    /// Between vfork and exec, on its parent's memory.
+    pub const VFORK: u32 = 16;
+    /// `signal->oom_mm` is set: a victim of an earlier kill that has not gone yet.
+    pub const OOM_VICTIM: u32 = 32;
+    /// `MMF_OOM_SKIP` is set on `signal->oom_mm`.
+    pub const OOM_VICTIM_REAPED: u32 = 64;
+    /// `signal->oom_flag_origin`: swapoff(2) or KSM's unmerging, killed first.
+    pub const OOM_ORIGIN: u32 = 128;
+    /// `PF_EXITING` is set.
+    pub const EXITING: u32 = 256;
+    /// The `unsynced_*` fields were summed over all CPUs; else they are 0 for want of knowledge.
+    pub const UNSYNCED_KNOWN: u32 = 512;
 }
 
 /// One process as the task iterator saw it: what `oom_badness` (mm/oom_kill.c) would read.
@@ -62,7 +76,16 @@ pub struct TaskSample {
     pub swap_pages: i64,
     /// `mm->pgtables_bytes`.
     pub pagetable_bytes: i64,
+    /// What the CPUs have counted of `MM_FILEPAGES` and not yet added to it: `percpu_counter_sum`
+    /// is `rss_file_pages` plus this. 0 before 6.2, where there is no such thing.
+    pub unsynced_file_pages: i64,
+    /// Of `MM_ANONPAGES`.
+    pub unsynced_anon_pages: i64,
+    /// Of `MM_SHMEMPAGES`.
+    pub unsynced_shmem_pages: i64,
+    /// Of `MM_SWAPENTS`.
+    pub unsynced_swap_pages: i64,
     /// Name of the group leader, NUL-padded.
     pub comm: [u8; COMM_BYTES],
 }
-shared!(TaskSample, 96);
+shared!(TaskSample, 128);

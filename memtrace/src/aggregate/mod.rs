@@ -72,6 +72,11 @@ impl Aggregator {
                     self.victims.push(victim.clone());
                 }
             }
+            // These answer other questions than why the working set changed.
+            Input::OomKill(_)
+            | Input::OomCandidate(_)
+            | Input::OomReap(_)
+            | Input::OomSnapshot(_) => {}
             Input::Sample(sample) => {
                 self.names.learn_sample(sample);
                 self.hooks.clone_from(&sample.hooks);

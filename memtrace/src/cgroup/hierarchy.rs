@@ -117,7 +117,7 @@ impl Hierarchy {
 
     /// The directory of what `/proc/PID/cgroup` says, which is relative to the reader's cgroup
     /// namespace and may climb out of it with `..`. `None` if the mount does not show it.
-    pub(super) fn directory_of_proc_cgroup(&self, text: &str) -> Option<PathBuf> {
+    pub(crate) fn directory_of_proc_cgroup(&self, text: &str) -> Option<PathBuf> {
         let path = memory_path(self.version(), text)?;
         let Some(root) = &self.namespace_root else {
             let below = path.strip_prefix(self.mount.root.as_str())?;

@@ -9,6 +9,7 @@ mod error;
 mod hierarchy;
 mod kernel_file;
 mod mount;
+mod oom;
 mod pod;
 mod processes;
 mod reader;
@@ -28,6 +29,7 @@ pub use self::{
     error::CgroupError,
     hierarchy::{Cgroup, Hierarchy},
     mount::{Mount, MountError, choose_mount, parse_mountinfo},
+    oom::oom_cgroups,
     processes::{name_of_process, processes_in},
     reader::CgroupReader,
     scope::{OwnCgroup, ScopeError},

@@ -19,7 +19,7 @@ const MAX_PAGE_SIZE_BYTES: u64 = 64 << 10;
 
 /// Limits from here on mean "no limit": v1 shows none as `PAGE_COUNTER_MAX` pages, which is
 /// `LONG_MAX / PAGE_SIZE` (include/linux/page_counter.h), so the value depends on the page size.
-const UNLIMITED_BYTES: u64 = i64::MAX as u64 - MAX_PAGE_SIZE_BYTES;
+pub(super) const UNLIMITED_BYTES: u64 = i64::MAX as u64 - MAX_PAGE_SIZE_BYTES;
 
 /// The memory files of one cgroup, kept open: a cgroup that is removed and made again under the
 /// same name is another cgroup, and never mistaken for the first.

@@ -5,6 +5,7 @@ mod doctor;
 mod explain;
 mod failure;
 mod logging;
+mod oom;
 mod record;
 mod target;
 
@@ -41,6 +42,8 @@ enum Command {
     /// One step of the demo, run in the demo's cgroup
     #[command(hide = true)]
     DemoStep(demo::step::Step),
+    /// Whom the OOM killer would choose, and whom it chose
+    Oom(oom::Oom),
     /// The same as explain, and keep what it was answered from in a file
     Record(record::Record),
 }
@@ -88,6 +91,7 @@ pub fn run() -> ExitCode {
             Command::DemoStep(step) => step.run(),
             Command::Doctor(doctor) => doctor.run(&load),
             Command::Explain(explain) => explain.run(load).await,
+            Command::Oom(oom) => oom.run(load).await,
             Command::Record(record) => record.run(load).await,
         }
     });

@@ -25,6 +25,21 @@ pub struct StatError {
     pub counter_pages: u64,
 }
 
+/// What the OOM killer takes for the size of a process's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RssCounters {
+    /// One number a counter, the same that /proc shows (to 6.1).
+    Atomic,
+    /// The shared part of a counter of which each CPU keeps a share to itself, while /proc shows
+    /// the whole (6.2 to 6.19).
+    PerCpu {
+        /// How far one counter's shared part may be off at most.
+        lag_pages: u64,
+    },
+    /// The whole, all CPUs summed, the same that /proc shows (from 7.0).
+    Summed,
+}
+
 /// What became of one hook.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HookOutcome {

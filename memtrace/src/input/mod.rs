@@ -5,6 +5,7 @@
 
 mod event;
 mod facts;
+mod oom;
 mod sample;
 
 pub use self::{
@@ -12,7 +13,11 @@ pub use self::{
         FileEvent, FileId, FileLocation, OwnedBy, ReclaimCause, ReclaimEvent, ReclaimKind,
         RunEvent, ShrinkKind, TaskEvent, VictimEvent,
     },
-    facts::{Facts, HookOutcome, LruKind, Scope, StatError},
+    facts::{Facts, HookOutcome, LruKind, RssCounters, Scope, StatError},
+    oom::{
+        OomCandidateEvent, OomCgroup, OomConstraint, OomKillEvent, OomMemory, OomNode,
+        OomReapEvent, OomReapPhase, OomSnapshot, OomTask, RssPages, TaskSource,
+    },
     sample::{
         CgroupMember, CgroupSample, CgroupVersion, ExactCounters, ExactFlow, HookCounters, Instant,
         MemoryEvents, MemoryStat, Pressure, Sample, ShrinkSum, TaskUsage, Timestamp,
@@ -37,6 +42,14 @@ pub enum Input {
     Reclaim(ReclaimEvent),
     /// The OOM killer chose.
     Victim(VictimEvent),
+    /// The OOM killer is about to kill.
+    OomKill(OomKillEvent),
+    /// The OOM killer looked at a process.
+    OomCandidate(Box<OomCandidateEvent>),
+    /// The OOM reaper at work.
+    OomReap(OomReapEvent),
+    /// What decides whom the OOM killer would choose.
+    OomSnapshot(Box<OomSnapshot>),
     /// Cgroup files, tasks and hook counters at one instant.
     Sample(Box<Sample>),
     /// What the hooks did in all, read after the last of them was detached.

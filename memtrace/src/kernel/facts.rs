@@ -1,6 +1,10 @@
 //! What this kernel is and allows, gathered before anything is loaded.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs::{self, File},
+    io::{self, BufRead as _, BufReader},
+    path::Path,
+};
 
 use memtrace_ebpf::layout::Layout;
 
@@ -8,7 +12,7 @@ use super::{
     btf::{Btf, BtfError},
     layout::ResolvedLayout,
 };
-use crate::input::{LruKind, StatError};
+use crate::input::{LruKind, RssCounters, StatError};
 
 /// Where the kernel publishes its own types.
 pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
@@ -50,6 +54,8 @@ pub struct KernelFacts {
     pub known_targets: Vec<&'static str>,
     /// How far memory.stat and usage may lag.
     pub stat_error: StatError,
+    /// What the OOM killer counts of a process.
+    pub rss_counters: RssCounters,
 }
 
 impl KernelFacts {
@@ -68,6 +74,7 @@ impl KernelFacts {
             let reason = "the lockdown forbids reading it (lockdown=confidentiality)";
             resolved.missing.push(("task_comm", reason.to_owned()));
         }
+        set_per_cpu(&mut resolved);
         let cpus = online_cpus();
         let uname = rustix::system::uname();
         Ok(Self {
@@ -79,6 +86,7 @@ impl KernelFacts {
             no_kprobes: no_kprobes(),
             known_targets: known_targets(&btf),
             stat_error: stat_error(&btf, cpus),
+            rss_counters: rss_counters(&btf, cpus),
             resolved,
         })
     }
@@ -124,21 +132,68 @@ fn locked_down() -> bool {
 }
 
 fn online_cpus() -> u64 {
-    // `/sys/devices/system/cpu/online` is a list of ranges, "0-3,8".
-    fs::read_to_string("/sys/devices/system/cpu/online")
-        .ok()
-        .and_then(|list| {
-            list.trim()
-                .split(',')
-                .map(|range| match range.split_once('-') {
-                    Some((first, last)) => {
-                        Some(last.parse::<u64>().ok()? - first.parse::<u64>().ok()? + 1)
-                    }
-                    None => range.parse::<u64>().ok().map(|_| 1),
-                })
-                .sum::<Option<u64>>()
-        })
+    cpu_ranges("/sys/devices/system/cpu/online")
+        .map(|ranges| ranges.iter().map(|(first, last)| last - first + 1).sum())
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get() as u64))
+}
+
+/// A list of ranges, "0-3,8".
+fn cpu_ranges(path: &str) -> Option<Vec<(u64, u64)>> {
+    let list = fs::read_to_string(path).ok()?;
+    let range = |text: &str| match text.split_once('-') {
+        Some((first, last)) => {
+            let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+            (first <= last).then_some((first, last))
+        }
+        None => text.parse().ok().map(|cpu| (cpu, cpu)),
+    };
+    list.trim().split(',').map(range).collect()
+}
+
+/// Where each CPU's copy of a per-CPU variable is: only with both facts can the programs sum a
+/// counter over all CPUs.
+fn set_per_cpu(resolved: &mut ResolvedLayout) {
+    let possible = cpu_ranges("/sys/devices/system/cpu/possible")
+        .and_then(|ranges| ranges.iter().map(|(_, last)| last + 1).max())
+        .and_then(|cpus| u32::try_from(cpus).ok());
+    if let (Some(cpus), Some(address)) = (possible, kernel_symbol("__per_cpu_offset")) {
+        let layout = &mut resolved.layout;
+        layout.set("possible_cpus", cpus);
+        layout.set("per_cpu_offset_low", address as u32);
+        layout.set("per_cpu_offset_high", (address >> 32) as u32);
+    }
+}
+
+/// Address of a variable of the kernel; `None` if it does not tell (`kernel.kptr_restrict`, or too
+/// few privileges: then every address reads as 0).
+fn kernel_symbol(name: &str) -> Option<u64> {
+    let symbols = BufReader::new(File::open("/proc/kallsyms").ok()?);
+    symbols.lines().map_while(Result::ok).find_map(|line| {
+        let mut words = line.split(' ');
+        let address = u64::from_str_radix(words.next()?, 16).ok()?;
+        (words.nth(1)? == name && address != 0).then_some(address)
+    })
+}
+
+/// Three kinds of counters, by what BTF tells. KERNEL: include/linux/mm.h, `get_mm_counter`;
+/// mm/oom_kill.c, `oom_badness`, which reads `percpu_counter.count` from 6.2 on and sums over all
+/// CPUs from 7.0 on. That last change shows nowhere in BTF, so a function that came with the same
+/// release stands for it; where a distribution has backported one without the other, the answer's
+/// error bound still covers both readings.
+fn rss_counters(btf: &Btf<'_>, cpus: u64) -> RssCounters {
+    if btf
+        .member("mm_struct.rss_stat[MM_FILEPAGES].count")
+        .is_err()
+    {
+        RssCounters::Atomic
+    } else if btf.has_func("bpf_mem_cgroup_page_state") {
+        RssCounters::Summed
+    } else {
+        // lib/percpu_counter.c, `compute_batch_value`: a CPU keeps less than a batch to itself.
+        RssCounters::PerCpu {
+            lag_pages: 32.max(2 * cpus) * cpus,
+        }
+    }
 }
 
 fn known_targets(btf: &Btf<'_>) -> Vec<&'static str> {

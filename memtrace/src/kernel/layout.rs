@@ -188,6 +188,20 @@ pub const TABLE: &[(&str, Source)] = &[
         "task_start_boottime",
         member(8, &["task_struct.start_boottime"]),
     ),
+    ("task_vfork_done", member(8, &["task_struct.vfork_done"])),
+    (
+        "task_thread_node",
+        Source::Embedded("task_struct.thread_node"),
+    ),
+    (
+        "signal_thread_head",
+        Source::Embedded("signal_struct.thread_head"),
+    ),
+    ("signal_oom_mm", member(8, &["signal_struct.oom_mm"])),
+    (
+        "signal_oom_flag_origin",
+        member(1, &["signal_struct.oom_flag_origin"]),
+    ),
     (
         "signal_oom_score_adj",
         member(2, &["signal_struct.oom_score_adj"]),
@@ -237,6 +251,15 @@ pub const TABLE: &[(&str, Source)] = &[
         "mm_pgtables_bytes",
         member(8, &["mm_struct.pgtables_bytes.counter"]),
     ),
+    (
+        "mm_flags",
+        member(8, &["mm_struct.flags.__mm_flags", "mm_struct.flags"]),
+    ),
+    ("percpu_count", member(8, &["percpu_counter.count"])),
+    ("percpu_counters", member(8, &["percpu_counter.counters"])),
+    ("per_cpu_offset_low", Source::Caller),
+    ("per_cpu_offset_high", Source::Caller),
+    ("possible_cpus", Source::Caller),
     ("probe_read", Source::Caller),
     (
         "rss_percpu",
@@ -353,6 +376,31 @@ pub const TABLE: &[(&str, Source)] = &[
     (
         "node_lruvec",
         Source::Embedded("mem_cgroup_per_node.lruvec"),
+    ),
+    ("oc_memcg", member(8, &["oom_control.memcg"])),
+    ("oc_gfp_mask", member(4, &["oom_control.gfp_mask"])),
+    ("oc_order", member(4, &["oom_control.order"])),
+    ("oc_totalpages", member(8, &["oom_control.totalpages"])),
+    ("oc_chosen", member(8, &["oom_control.chosen"])),
+    (
+        "oc_chosen_points",
+        member(8, &["oom_control.chosen_points"]),
+    ),
+    ("oc_constraint", member(4, &["oom_control.constraint"])),
+    (
+        "oom_kill_prototype",
+        prototype_of("oom_kill_process", &["void (struct oom_control *, char *)"]),
+    ),
+    (
+        "oom_evaluate_prototype",
+        prototype_of("oom_evaluate_task", &["int (struct task_struct *, void *)"]),
+    ),
+    (
+        "oom_badness_prototype",
+        prototype_of(
+            "oom_badness",
+            &["long (struct task_struct *, unsigned long)"],
+        ),
     ),
     (
         "mark_victim_task",

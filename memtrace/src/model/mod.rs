@@ -12,6 +12,7 @@ mod exact;
 mod explanation;
 mod ledger;
 mod names;
+pub mod oom;
 mod processes;
 mod reclaim;
 mod runs;

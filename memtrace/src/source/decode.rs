@@ -3,16 +3,18 @@
 //! A record is copied out only after its length was checked, so bytes of any origin are safe to
 //! decode: what cannot be a record is a [`DecodeError`], for the caller to count as a loss.
 
+pub mod oom;
+
 use aya::Pod;
 use memtrace_ebpf::record::{
-    COMM_BYTES, FileRecord, Header, ReclaimRecord, RunKind, RunRecord, ShrinkCounts, ShrinkKey,
-    Tag, TaskRecord, VictimRecord, file_flags, reclaim_flags, reclaim_kind, run_flags, shrink_kind,
+    FileRecord, Header, ReclaimRecord, RunKind, RunRecord, ShrinkCounts, ShrinkKey, Tag,
+    TaskRecord, file_flags, reclaim_flags, reclaim_kind, run_flags, shrink_kind,
 };
 
 use crate::{
     input::{
-        FileEvent, FileId, Input, OwnedBy, ReclaimCause, ReclaimEvent, ReclaimKind, RunEvent,
-        ShrinkKind, ShrinkSum, TaskEvent, VictimEvent,
+        FileEvent, FileId, Input, ReclaimCause, ReclaimEvent, ReclaimKind, RunEvent, ShrinkKind,
+        ShrinkSum, TaskEvent,
     },
     kernel::callers::Callers,
 };
@@ -40,6 +42,9 @@ pub enum DecodeError {
     /// A reclaim pass's kind is none of [`reclaim_kind`].
     #[error("unknown kind of reclaim {0}")]
     UnknownReclaimKind(u32),
+    /// A reaping's phase is none of [`oom_reap_phase`](memtrace_ebpf::record::oom_reap_phase).
+    #[error("unknown phase of reaping {0}")]
+    UnknownReapPhase(u32),
 }
 
 /// Copies a `T` from the start of `bytes`, at any alignment; `None` if they are too few.
@@ -69,7 +74,13 @@ pub fn decode(bytes: &[u8], received_ns: u64, callers: &Callers) -> Result<Input
         Tag::File => file(bytes).map(Input::File),
         Tag::Task => Ok(Input::Task(task(&fixed(bytes, "task")?))),
         Tag::Reclaim => reclaim(&fixed(bytes, "reclaim pass")?, callers).map(Input::Reclaim),
-        Tag::Victim => Ok(Input::Victim(victim(&fixed(bytes, "victim")?))),
+        Tag::Victim => Ok(Input::Victim(oom::victim(&fixed(bytes, "victim")?))),
+        Tag::OomKill => Ok(Input::OomKill(oom::kill(&fixed(bytes, "OOM kill")?))),
+        Tag::OomCandidate => {
+            let candidate = oom::candidate(&fixed(bytes, "OOM candidate")?);
+            Ok(Input::OomCandidate(Box::new(candidate)))
+        }
+        Tag::OomReap => oom::reap(&fixed(bytes, "reaping")?).map(Input::OomReap),
     }
 }
 
@@ -216,27 +227,6 @@ pub fn shrink(key: &ShrinkKey, counts: &[ShrinkCounts]) -> Result<ShrinkSum, Dec
         reclaimed_pages: sum(|counts| counts.reclaimed_pages),
         duration_ns: sum(|counts| counts.duration_ns),
     })
-}
-
-fn victim(record: &VictimRecord) -> VictimEvent {
-    let owned_by = |pid, comm: &[u8; COMM_BYTES], memcg_id| OwnedBy {
-        pid,
-        comm: Some(text(comm)).filter(|comm| !comm.is_empty()),
-        cgroup_id: known(memcg_id),
-    };
-    VictimEvent {
-        time_ns: record.header.sent_ns,
-        victim: owned_by(
-            record.victim_tgid,
-            &record.victim_comm,
-            record.victim_memcg_id,
-        ),
-        trigger: owned_by(
-            record.trigger_tgid,
-            &record.trigger_comm,
-            record.trigger_memcg_id,
-        ),
-    }
 }
 
 /// The BPF side has no `Option`: it sends 0 for a cgroup it could not tell.

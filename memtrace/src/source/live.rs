@@ -59,11 +59,21 @@ impl Live {
     /// # Errors
     /// If nothing at all can be attached.
     pub fn start(facts: &KernelFacts, options: &LoadOptions) -> Result<Self, LiveError> {
-        let mut attached = attach::attach(
-            facts,
-            plan::plan(facts, options.exact, &options.without),
-            options,
-        )?;
+        Self::start_some(facts, options, |_| true)
+    }
+
+    /// Loads and attaches the signals whose name is wanted. Must be called in a tokio runtime.
+    ///
+    /// # Errors
+    /// If nothing at all can be attached.
+    pub fn start_some(
+        facts: &KernelFacts,
+        options: &LoadOptions,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Self, LiveError> {
+        let mut plan = plan::plan(facts, options.exact, &options.without);
+        plan.retain(|planned| wanted(planned.signal.name));
+        let mut attached = attach::attach(facts, plan, options)?;
         let ring = attached.take_ring()?;
         let logger = if options.verbose {
             match attached.logger() {

@@ -1,12 +1,15 @@
 //! The processes of a cgroup and what they hold: one pass of the kernel's task iterator, or `/proc`
 //! where that is not to be had.
 
+mod oom;
+mod oom_proc;
 mod proc;
 
 use std::{collections::BTreeMap, collections::BTreeSet, io};
 
 use memtrace_ebpf::record::{TaskSample, task_sample_flags};
 
+pub use self::{oom::oom_tasks, oom_proc::oom_tasks_from_proc};
 use crate::{
     input::{CgroupMember, TaskUsage},
     source::decode::read_record,

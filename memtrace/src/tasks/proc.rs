@@ -6,7 +6,7 @@ use crate::input::{CgroupMember, TaskUsage};
 
 /// Nanoseconds of a clock tick of `/proc/PID/stat` (`USER_HZ`, 100 on every architecture we build
 /// for; include/asm-generic/param.h).
-const TICK_NS: u64 = 10_000_000;
+pub(super) const TICK_NS: u64 = 10_000_000;
 
 pub(super) fn scan(
     members: &[CgroupMember],

@@ -2,6 +2,7 @@
 //! look at nothing else.
 
 pub mod json;
+pub mod oom;
 pub mod text;
 mod time;
 

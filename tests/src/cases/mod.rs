@@ -9,6 +9,7 @@ mod damage;
 mod degraded;
 mod exact;
 mod footprint;
+mod oom;
 mod pressure;
 mod reclaim;
 mod room;
@@ -85,6 +86,7 @@ cases! {
     command_signals_passed_on: command::signals_passed_on,
     command_leaves_daemon: command::daemon_left_behind,
     command_daemon_ends: command::daemon_waited_for,
+    oom_herds_foretold: oom::herds,
     binary_size: footprint::binary_size,
     attach_time: footprint::attach_time,
 }

@@ -116,6 +116,12 @@ pub struct Signal {
     pub opt_in: Option<&'static str>,
 }
 
+/// Names of the signals that tell of OOM kills.
+pub const OOM_SIGNALS: &[&str] = &[oom::VICTIM, oom::KILL, oom::CANDIDATES, oom::REAPER];
+
+/// Name of the signal that is the iterator over all processes.
+pub const TASK_SCAN: &str = "task scan";
+
 /// All signals, in the order in which `doctor` shows them.
 pub fn signals() -> impl Iterator<Item = &'static Signal> {
     [

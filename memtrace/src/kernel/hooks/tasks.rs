@@ -1,6 +1,6 @@
 use memtrace_ebpf::hook::Hook;
 
-use super::{AttachPoint, Probe, Rung, Signal};
+use super::{AttachPoint, Probe, Rung, Signal, TASK_SCAN};
 
 pub(super) const SIGNALS: &[Signal] = &[
     Signal {
@@ -47,7 +47,7 @@ pub(super) const SIGNALS: &[Signal] = &[
         opt_in: None,
     },
     Signal {
-        name: "task scan",
+        name: TASK_SCAN,
         rungs: &[Rung {
             probes: &[Probe {
                 attach: AttachPoint::Iter("task"),
@@ -69,6 +69,9 @@ pub(super) const SIGNALS: &[Signal] = &[
                 "css_cgroup",
                 "cgroup_kn",
                 "kn_id",
+                "task_vfork_done",
+                "signal_oom_mm",
+                "signal_oom_flag_origin",
                 "signal_oom_score_adj",
                 "rss_percpu",
                 "mm_rss_file",
@@ -76,6 +79,7 @@ pub(super) const SIGNALS: &[Signal] = &[
                 "mm_rss_swap",
                 "mm_rss_shmem",
                 "mm_pgtables_bytes",
+                "mm_flags",
             ],
         }],
         cost: "processes are read from /proc: slower, and not at one instant",

@@ -1,6 +1,10 @@
-use memtrace_ebpf::record::TaskSample;
+use memtrace_ebpf::record::{
+    COMM_BYTES, OomCandidateRecord, OomKillRecord, OomReapRecord, TaskSample, VictimRecord,
+    oom_candidate_flags, oom_reap_phase, task_sample_flags,
+};
 
 use super::*;
+use crate::input::{OomConstraint, OomReapEvent, OomReapPhase, OwnedBy, RssPages, VictimEvent};
 
 const RECEIVED_NS: u64 = 99;
 
@@ -107,7 +111,124 @@ fn every_record() -> [Vec<u8>; Tag::COUNT] {
         bytes_of(&task_record()),
         bytes_of(&reclaim_record()),
         bytes_of(&victim_record()),
+        bytes_of(&oom_kill_record()),
+        bytes_of(&oom_candidate_record()),
+        bytes_of(&oom_reap_record()),
     ]
+}
+
+fn oom_kill_record() -> OomKillRecord {
+    OomKillRecord {
+        header: header(Tag::OomKill),
+        victim_tgid: 10,
+        trigger_tgid: 20,
+        trigger_pid: 21,
+        order: -1,
+        gfp_mask: 0xcc0,
+        constraint: 3,
+        chosen_points: -5,
+        totalpages: 16_384,
+        domain_memcg_id: 61,
+        victim_memcg_id: 62,
+        trigger_memcg_id: 0,
+        victim_comm: padded("java"),
+        trigger_comm: padded("GC task"),
+    }
+}
+
+fn oom_candidate_record() -> OomCandidateRecord {
+    OomCandidateRecord {
+        header: header(Tag::OomCandidate),
+        trigger_pid: 21,
+        flags: oom_candidate_flags::POINTS_KNOWN,
+        points: i64::MIN,
+        totalpages: 16_384,
+        domain_memcg_id: 0,
+        sample: task_sample(10),
+    }
+}
+
+fn oom_reap_record() -> OomReapRecord {
+    OomReapRecord {
+        header: header(Tag::OomReap),
+        pid: 10,
+        phase: oom_reap_phase::FINISH,
+    }
+}
+
+fn task_sample(tgid: u32) -> TaskSample {
+    TaskSample {
+        tgid,
+        ppid: 1,
+        flags: task_sample_flags::UNSYNCED_KNOWN | task_sample_flags::OOM_SKIP,
+        oom_score_adj: -997,
+        memcg_id: 61,
+        start_boottime_ns: 5,
+        mm: 0,
+        rss_file_pages: 1,
+        rss_anon_pages: -2,
+        rss_shmem_pages: 3,
+        swap_pages: 4,
+        pagetable_bytes: 4096,
+        unsynced_file_pages: -1,
+        unsynced_anon_pages: 5,
+        unsynced_shmem_pages: 0,
+        unsynced_swap_pages: 0,
+        comm: padded("init"),
+    }
+}
+
+#[test]
+fn the_oom_killers_records_keep_what_is_known() {
+    let Ok(Input::OomKill(kill)) = decode(&bytes_of(&oom_kill_record()), RECEIVED_NS) else {
+        panic!("no kill");
+    };
+    assert_eq!(
+        (kill.victim.pid, kill.points, kill.totalpages),
+        (10, -5, 16_384)
+    );
+    assert_eq!(
+        (kill.order, kill.constraint),
+        (-1, Some(OomConstraint::Memcg))
+    );
+    assert_eq!(
+        (kill.domain_cgroup_id, kill.trigger.cgroup_id),
+        (Some(61), None)
+    );
+    let bytes = bytes_of(&oom_candidate_record());
+    let Ok(Input::OomCandidate(candidate)) = decode(&bytes, RECEIVED_NS) else {
+        panic!("no candidate");
+    };
+    assert_eq!(
+        (candidate.points, candidate.aborted),
+        (Some(i64::MIN), false)
+    );
+    assert_eq!((candidate.domain_cgroup_id, candidate.task.pid), (None, 10));
+    let unsynced = RssPages {
+        file: -1,
+        anon: 5,
+        ..RssPages::default()
+    };
+    assert_eq!(candidate.task.unsynced, Some(unsynced));
+    assert_eq!(
+        (candidate.task.oom_skip, candidate.task.victim),
+        (Some(true), None)
+    );
+    let unseen = OomCandidateRecord {
+        flags: oom_candidate_flags::ABORTED,
+        ..oom_candidate_record()
+    };
+    let Ok(Input::OomCandidate(unseen)) = decode(&bytes_of(&unseen), RECEIVED_NS) else {
+        panic!("no candidate");
+    };
+    assert_eq!((unseen.points, unseen.aborted), (None, true));
+    let reaped = OomReapEvent {
+        time_ns: 70,
+        tid: 10,
+        phase: OomReapPhase::Finish,
+    };
+    let bytes = bytes_of(&oom_reap_record());
+    assert_eq!(decode(&bytes, RECEIVED_NS), Ok(Input::OomReap(reaped)));
 }
 
 #[test]
@@ -243,7 +364,7 @@ fn a_task_a_reclaim_pass_and_a_victim_keep_every_field() {
             cgroup_id: Some(61),
         },
     };
-    let [_, _, task_bytes, reclaim_bytes, victim_bytes] = every_record();
+    let [_, _, task_bytes, reclaim_bytes, victim_bytes, ..] = every_record();
     assert_eq!(decode(&task_bytes, RECEIVED_NS), Ok(Input::Task(task)));
     assert_eq!(
         decode(&reclaim_bytes, RECEIVED_NS),
@@ -304,6 +425,12 @@ fn unknown_numbers_are_errors() {
     };
     let got = decode(&bytes_of(&kind), RECEIVED_NS);
     assert_eq!(got, Err(DecodeError::UnknownReclaimKind(2)));
+    let phase = OomReapRecord {
+        phase: 3,
+        ..oom_reap_record()
+    };
+    let got = decode(&bytes_of(&phase), RECEIVED_NS);
+    assert_eq!(got, Err(DecodeError::UnknownReapPhase(3)));
 }
 
 #[test]
@@ -355,25 +482,15 @@ fn a_path_length_beyond_the_bytes_is_an_error() {
 
 #[test]
 fn task_samples_are_read_back_to_back() {
-    let sample = |tgid| TaskSample {
-        tgid,
-        ppid: 1,
-        flags: 0,
-        oom_score_adj: -997,
-        memcg_id: 61,
-        start_boottime_ns: 5,
-        mm: 0,
-        rss_file_pages: 1,
-        rss_anon_pages: -2,
-        rss_shmem_pages: 3,
-        swap_pages: 4,
-        pagetable_bytes: 4096,
-        comm: padded("init"),
-    };
-    let stream = [bytes_of(&sample(1)), bytes_of(&sample(2)), vec![0; 95]].concat();
+    let stream = [
+        bytes_of(&task_sample(1)),
+        bytes_of(&task_sample(2)),
+        vec![0; 127],
+    ]
+    .concat();
     let read: Vec<Option<TaskSample>> = stream
         .chunks(size_of::<TaskSample>())
         .map(read_record)
         .collect();
-    assert_eq!(read, [Some(sample(1)), Some(sample(2)), None]);
+    assert_eq!(read, [Some(task_sample(1)), Some(task_sample(2)), None]);
 }

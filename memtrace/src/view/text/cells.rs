@@ -3,7 +3,7 @@
 use crate::model::words::mib;
 
 /// Columns a line should keep to.
-pub(super) const WIDTH: usize = 79;
+pub(in crate::view) const WIDTH: usize = 79;
 /// Columns of a row's label, with its indent.
 const LABEL_WIDTH: usize = 21;
 /// Columns of a row's number.
@@ -25,7 +25,7 @@ pub(super) fn is_visible(bytes: i64) -> bool {
 
 /// Breaks `text` between words into lines of at most `width` characters; a longer word, such as a
 /// path, gets a line of its own.
-pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(in crate::view) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {
         match lines.last_mut() {

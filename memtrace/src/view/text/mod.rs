@@ -9,7 +9,7 @@ mod reclaim;
 mod trust;
 mod views;
 
-use self::cells::{WIDTH, wrap};
+pub(super) use self::cells::{WIDTH, wrap};
 use crate::model::Explanation;
 
 /// The whole answer, each line ended. Sizes are in MiB.

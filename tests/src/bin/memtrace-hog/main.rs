@@ -5,6 +5,7 @@
 //! of 0 waits for end-of-file on standard input instead of a time.
 
 mod files;
+mod herd;
 mod memory;
 mod processes;
 mod turns;
@@ -31,9 +32,14 @@ enum What {
         chunk: usize,
     },
     /// Read the whole of FILE, page by page, TIMES over.
-    Reread { file: PathBuf, times: u32 },
+    Reread {
+        file: PathBuf,
+        times: u32,
+    },
     /// Let the kernel drop FILE's pages (`POSIX_FADV_DONTNEED`).
-    Fadvise { file: PathBuf },
+    Fadvise {
+        file: PathBuf,
+    },
     /// Allocate and touch BYTES of anonymous memory, hold it, free it, wait.
     Anon {
         bytes: usize,
@@ -64,7 +70,10 @@ enum What {
     #[command(hide = true)]
     TurnReader(turns::Reader),
     /// One process reads two files in turns of one page.
-    Alternate { first: PathBuf, second: PathBuf },
+    Alternate {
+        first: PathBuf,
+        second: PathBuf,
+    },
     /// Read FILE page by page on the last CPU, for ever, with a pause after each page.
     ReadPinned {
         file: PathBuf,
@@ -75,13 +84,26 @@ enum What {
         realtime: bool,
     },
     /// Create and remove FILES files of one page each in FOLDER.
-    Litter { folder: PathBuf, files: u32 },
+    Litter {
+        folder: PathBuf,
+        files: u32,
+    },
     /// Start a child in a session of its own that lives for SECONDS, print its pid, and exit.
-    Daemon { seconds: f64 },
+    Daemon {
+        seconds: f64,
+    },
+    Herd(herd::Herd),
+    /// A process of the herd.
+    #[command(hide = true)]
+    Beast(herd::Beast),
     /// Sleep.
-    Sleep { seconds: f64 },
+    Sleep {
+        seconds: f64,
+    },
     /// End by this signal number.
-    Die { signal: i32 },
+    Die {
+        signal: i32,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -109,6 +131,8 @@ fn main() -> anyhow::Result<()> {
         } => turns::read_pinned(&file, pause_us, realtime),
         What::Litter { folder, files } => files::litter(&folder, files),
         What::Daemon { seconds } => processes::daemon(seconds),
+        What::Herd(herd) => herd.run(),
+        What::Beast(beast) => beast.run(),
         What::Sleep { seconds } => {
             processes::sleep(seconds);
             Ok(())

@@ -60,6 +60,72 @@ pub(super) fn every_input() -> Vec<Input> {
                 cgroup_id: Some(61),
             },
         }),
+        Input::OomKill(OomKillEvent {
+            time_ns: 3,
+            victim: OwnedBy {
+                pid: 4711,
+                comm: Some("java".into()),
+                cgroup_id: Some(61),
+            },
+            trigger: OwnedBy {
+                pid: 4712,
+                comm: Some("java".into()),
+                cgroup_id: None,
+            },
+            trigger_tid: 4713,
+            domain_cgroup_id: None,
+            constraint: Some(OomConstraint::Memcg),
+            order: -1,
+            gfp_mask: 0xcc0,
+            totalpages: 16_384,
+            points: -7,
+        }),
+        Input::OomCandidate(Box::new(OomCandidateEvent {
+            time_ns: 2,
+            trigger_tid: 4713,
+            domain_cgroup_id: Some(61),
+            totalpages: 16_384,
+            points: Some(i64::MIN),
+            aborted: false,
+            task: oom_task(),
+        })),
+        Input::OomReap(OomReapEvent {
+            time_ns: 4,
+            tid: 4711,
+            phase: OomReapPhase::Finish,
+        }),
+        Input::OomSnapshot(Box::new(OomSnapshot {
+            time: Timestamp {
+                unix_ns: 1,
+                monotonic_ns: 2,
+            },
+            memtrace_version: "0.1.0".into(),
+            kernel_release: "6.18.0".into(),
+            page_size_bytes: 4096,
+            cgroup_version: CgroupVersion::V2,
+            rss_counters: RssCounters::PerCpu { lag_pages: 128 },
+            target: Some("/a".into()),
+            target_cgroup_id: 61,
+            source: TaskSource::Iterator,
+            source_reason: None,
+            node: OomNode {
+                total_bytes: 1 << 30,
+                panic_on_oom: Some(1),
+                ..OomNode::default()
+            },
+            cgroups: vec![OomCgroup {
+                id: 61,
+                parent_id: Some(1),
+                path: "/a".into(),
+                oom_group: Some(true),
+                procs: Some(vec![4711]),
+                memory: Some(OomMemory {
+                    swap_limit_bytes: Some(0),
+                    ..OomMemory::default()
+                }),
+            }],
+            tasks: vec![oom_task()],
+        })),
         sample(),
         Input::CommandStarted {
             pid: 4711,
@@ -101,9 +167,32 @@ pub(super) fn kind(input: &Input) -> usize {
         Input::LeftBehind { .. } => 10,
         Input::Hooks(_) => 11,
         Input::TargetGone => 12,
+        Input::OomKill(_) => 13,
+        Input::OomCandidate(_) => 14,
+        Input::OomReap(_) => 15,
+        Input::OomSnapshot(_) => 16,
     }
 }
-pub(super) const KINDS: usize = 13;
+pub(super) const KINDS: usize = 17;
+
+fn oom_task() -> OomTask {
+    OomTask {
+        pid: 4711,
+        comm: "java".into(),
+        cgroup_id: Some(61),
+        memory: Some(3),
+        rss: RssPages {
+            file: -1,
+            anon: 2,
+            ..RssPages::default()
+        },
+        unsynced: Some(RssPages::default()),
+        oom_score_adj: -998,
+        oom_skip: Some(true),
+        victim: Some(false),
+        ..OomTask::default()
+    }
+}
 
 fn facts() -> Input {
     Input::Facts(Box::new(Facts {

@@ -1,0 +1,320 @@
+//! Whom the OOM killer chooses: predicted, provoked, compared.
+
+use std::{
+    fs,
+    process::Stdio,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, ensure};
+use serde_json::Value;
+
+use super::room::Room;
+use crate::{
+    cgroup::Version,
+    host::Host,
+    kmsg::KernelLog,
+    process::{self, Running},
+    suite::Outcome,
+};
+
+/// Limit of a herd's cgroup.
+const LIMIT_BYTES: u64 = 48 << 20;
+/// Herds unless `MEMTRACE_OOM_KILLS` says otherwise.
+const KILLS: u64 = 4;
+/// First seed unless `MEMTRACE_OOM_SEED` says otherwise.
+const SEED: u64 = 1;
+
+/// What a run of herds came to.
+#[derive(Default)]
+struct Grades {
+    kills: u64,
+    right: u64,
+    certain: u64,
+    certain_right: u64,
+    ties: u64,
+    along_right: u64,
+    baseline_score: u64,
+    baseline_rss: u64,
+    points_seen: u64,
+    points_equal: u64,
+    candidates_seen: u64,
+    candidates_agree: u64,
+    misses: Vec<String>,
+}
+
+/// Random herds; each time one is killed, the prediction made just before is compared with the
+/// kernel's choice: the victim, its points, who dies along, and every candidate's points.
+pub(super) fn herds(host: &Host) -> anyhow::Result<Outcome> {
+    let number = |name, default| match std::env::var(name) {
+        Ok(text) => text.parse().with_context(|| format!("{name}={text}")),
+        Err(_) => Ok(default),
+    };
+    let (kills, first) = (
+        number("MEMTRACE_OOM_KILLS", KILLS)?,
+        number("MEMTRACE_OOM_SEED", SEED)?,
+    );
+    let mut grades = Grades::default();
+    for seed in first..first + kills {
+        herd(host, seed, &mut grades).with_context(|| format!("seed {seed}"))?;
+    }
+    let Grades {
+        kills,
+        right,
+        certain,
+        certain_right,
+        ties,
+        along_right,
+        baseline_score,
+        baseline_rss,
+        points_seen,
+        points_equal,
+        candidates_seen,
+        candidates_agree,
+        ref misses,
+    } = grades;
+    let figures = format!(
+        "{right} of {kills} victims right, {certain_right} of {certain} certain ones, {ties} ties; \
+         all who died {along_right}; points equal {points_equal} of {points_seen}; candidates \
+         {candidates_agree} of {candidates_seen}; oom_score {baseline_score}, rss {baseline_rss}"
+    );
+    let all = [
+        certain_right == certain,
+        right + ties >= kills,
+        points_equal == points_seen,
+        candidates_agree == candidates_seen,
+        along_right + ties >= kills,
+    ];
+    ensure!(
+        all.iter().all(|held| *held),
+        "{figures}: {}",
+        misses.join("; ")
+    );
+    Ok(Outcome::Passed(figures))
+}
+
+fn herd(host: &Host, seed: u64, grades: &mut Grades) -> anyhow::Result<()> {
+    let room = Room::new(host)?;
+    limit(&room)?;
+    let cgroup = super::room::text(&room.cgroup.path)?.to_owned();
+    let min_adj = lowest_adj().to_string();
+    let mut command =
+        room.hog_command(&["herd", &seed.to_string(), &cgroup, "--min-adj", &min_adj]);
+    command.stdin(Stdio::piped());
+    let mut herd = Running::start(&mut command)?;
+    herd.wait_for_stdout("holding")?;
+
+    let mut watch = process::command(&host.memtrace, ["-v", "oom", "watch", "-o", "json"]);
+    watch.args(["--kills", "1", "--for", "100s", &cgroup]);
+    let mut watch = Running::start(&mut watch)?;
+    watch.wait_for_stderr("attached")?;
+    let mut log = KernelLog::open()?;
+
+    let [by_score, by_rss] = baselines(&room)?;
+    let predicted = predict(host, &cgroup)?;
+    let filler = fill(&room)?;
+    let report = watch.wait()?;
+    drop(filler);
+    let report: Value = serde_json::from_slice(&report.stdout)
+        .with_context(|| format!("memtrace saw no kill: {report:?}"))?;
+    // What the kernel says itself is the judge; where the log is quiet, what the hook saw.
+    let said = first_killed(&mut log)?;
+    let seen = pid(&report["victim"]).context("no victim in the report")?;
+    let actual = said.unwrap_or(seen);
+    grade(seed, grades, &predicted, &report, actual);
+    grades.baseline_score += u64::from(by_score == Some(actual));
+    grades.baseline_rss += u64::from(by_rss == Some(actual));
+    ensure!(
+        said.is_none_or(|said| said == seen),
+        "the kernel log says {said:?} was killed, oom watch {seen}"
+    );
+    herd.release();
+    let ended = herd.wait()?;
+    ensure!(ended.status.success(), "{ended:?}");
+    Ok(())
+}
+
+fn grade(seed: u64, grades: &mut Grades, predicted: &Value, report: &Value, actual: u32) {
+    let own = &predicted["domains"][0];
+    let victim = pid(&own["victim"]);
+    let confidence = own["confidence"].as_str().unwrap_or("none");
+    let tied = own["tied"]
+        .as_array()
+        .is_some_and(|tied| tied.iter().any(|task| pid(task) == Some(actual)));
+    let right = victim == Some(actual);
+    grades.kills += 1;
+    grades.right += u64::from(right);
+    grades.ties += u64::from(!right && tied);
+    if confidence == "certain" {
+        grades.certain += 1;
+        grades.certain_right += u64::from(right);
+    }
+    if !right {
+        grades.misses.push(format!(
+            "seed {seed}: predicted {victim:?} ({confidence}, margin {}), killed {actual}",
+            own["margin_points"]
+        ));
+    }
+    let pids = |list: &Value| -> Vec<u32> {
+        let mut pids: Vec<u32> = list
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(pid)
+            .collect();
+        pids.sort_unstable();
+        pids
+    };
+    let along = pids(&own["also_killed"]) == pids(&report["also_killed"]);
+    grades.along_right += u64::from(right && along);
+    if right && !along {
+        grades.misses.push(format!(
+            "seed {seed}: die along: predicted {}, did {}",
+            own["also_killed"], report["also_killed"]
+        ));
+    }
+    if right && let Some(points) = report["points"].as_i64() {
+        grades.points_seen += 1;
+        let equal = own["victim"]["points"].as_i64() == Some(points);
+        grades.points_equal += u64::from(equal);
+        if !equal {
+            grades.misses.push(format!(
+                "seed {seed}: points predicted {}, kernel's {points}",
+                own["victim"]["points"]
+            ));
+        }
+    }
+    for candidate in report["candidates"].as_array().into_iter().flatten() {
+        if let Some(agrees) = candidate["model_agrees"].as_bool() {
+            grades.candidates_seen += 1;
+            grades.candidates_agree += u64::from(agrees);
+            if !agrees {
+                grades.misses.push(format!("seed {seed}: {candidate}"));
+            }
+        }
+    }
+}
+
+fn pid(task: &Value) -> Option<u32> {
+    task["pid"].as_u64().and_then(|pid| pid.try_into().ok())
+}
+
+fn predict(host: &Host, cgroup: &str) -> anyhow::Result<Value> {
+    let arguments = ["oom", "predict", "--over", "0s", "-o", "json", cgroup];
+    let finished = process::run(process::command(&host.memtrace, arguments))?;
+    ensure!(finished.status.success(), "{finished:?}");
+    serde_json::from_slice(&finished.stdout).context("reading the prediction")
+}
+
+/// The highest `/proc/PID/oom_score`, and the largest VmRSS, of the processes in the cgroup.
+fn baselines(room: &Room<'_>) -> anyhow::Result<[Option<u32>; 2]> {
+    let mut pids = Vec::new();
+    let mut waiting = vec![room.cgroup.path.clone()];
+    while let Some(directory) = waiting.pop() {
+        let procs = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
+        pids.extend(procs.lines().filter_map(|pid| pid.parse::<u32>().ok()));
+        for entry in fs::read_dir(&directory)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                waiting.push(path);
+            }
+        }
+    }
+    let score = |pid: &u32| -> Option<u64> {
+        let text = fs::read_to_string(format!("/proc/{pid}/oom_score")).ok()?;
+        text.trim().parse().ok()
+    };
+    let rss = |pid: &u32| -> Option<u64> {
+        let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        line.trim().strip_suffix(" kB")?.parse().ok()
+    };
+    Ok([
+        pids.iter().copied().max_by_key(|pid| score(pid)),
+        pids.iter().copied().max_by_key(|pid| rss(pid)),
+    ])
+}
+
+/// Fills the cgroup with pages that no process maps: nobody's points change.
+fn fill(room: &Room<'_>) -> anyhow::Result<Filler> {
+    let file = std::path::PathBuf::from(format!("/dev/shm/memtrace-fill-{}", std::process::id()));
+    let leaf = room.cgroup.path.join("memtrace-herd-0/cgroup.procs");
+    let mut command = room.hog_command(&["shmem"]);
+    command.arg(&file).arg((2 * LIMIT_BYTES).to_string());
+    command.stdin(Stdio::piped());
+    let mut procs = fs::OpenOptions::new()
+        .write(true)
+        .open(&leaf)
+        .with_context(|| format!("opening {}", leaf.display()))?;
+    use std::{io::Write as _, os::unix::process::CommandExt as _};
+    // SAFETY: the closure only calls write(2), which is async-signal-safe. "0" is the writer.
+    unsafe {
+        command.pre_exec(move || procs.write_all(b"0"));
+    }
+    Ok(Filler {
+        file,
+        _running: Running::start(&mut command)?,
+    })
+}
+
+struct Filler {
+    file: std::path::PathBuf,
+    _running: Running,
+}
+
+impl Drop for Filler {
+    fn drop(&mut self) {
+        // It may not have got as far.
+        let _ = fs::remove_file(&self.file);
+    }
+}
+
+fn limit(room: &Room<'_>) -> anyhow::Result<()> {
+    let set = |name: &str, value: &str| {
+        let path = room.cgroup.path.join(name);
+        fs::write(&path, value).with_context(|| format!("writing {}", path.display()))
+    };
+    match room.host.hierarchy.version {
+        Version::V1 => set("memory.limit_in_bytes", &LIMIT_BYTES.to_string()),
+        Version::V2 => {
+            set("memory.max", &LIMIT_BYTES.to_string())?;
+            // Where the machine has swap, its use would blur the figures.
+            set("memory.swap.max", "0").or_else(|error| {
+                match room.cgroup.path.join("memory.swap.max").exists() {
+                    true => Err(error),
+                    false => Ok(()),
+                }
+            })
+        }
+    }
+}
+
+/// The lowest `oom_score_adj` that this process may give its children.
+fn lowest_adj() -> i32 {
+    let path = "/proc/self/oom_score_adj";
+    let now = fs::read_to_string(path)
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(0);
+    match fs::write(path, "-1000") {
+        Ok(()) => {
+            // Back to what it was, which is always allowed.
+            let _ = fs::write(path, now.to_string());
+            -1000
+        }
+        Err(_) => now,
+    }
+}
+
+/// The first process that the kernel log names; `None` if it names none in time.
+fn first_killed(log: &mut KernelLog) -> anyhow::Result<Option<u32>> {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(2) {
+        if let Some(line) = log.killed()?.first() {
+            return Ok(Some(line.pid));
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    Ok(None)
+}
