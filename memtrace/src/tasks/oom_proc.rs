@@ -48,9 +48,8 @@ pub fn oom_tasks_from_proc(
 /// Adds what the CPUs keep to themselves of the counters, where the iterator could not sum it: the
 /// sums that `/proc` shows, less the shared parts. Processes that have ended stay as they are.
 pub fn sum_counters(tasks: &mut [OomTask], page_size_bytes: u64) {
-    let unknown = |task: &&mut OomTask| {
-        task.unsynced.is_none() && !task.no_memory && !task.kernel_thread
-    };
+    let unknown =
+        |task: &&mut OomTask| task.unsynced.is_none() && !task.no_memory && !task.kernel_thread;
     for task in tasks.iter_mut().filter(unknown) {
         let directory = PathBuf::from(format!("/proc/{}", task.pid));
         let Some(shown) = read(task.pid, &directory, page_size_bytes) else {

@@ -231,7 +231,10 @@ fn processes(room: &Room<'_>) -> anyhow::Result<Vec<u32>> {
 fn threads(room: &Room<'_>) -> anyhow::Result<BTreeMap<u32, u32>> {
     let mut threads = BTreeMap::new();
     for pid in processes(room)? {
-        for entry in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten() {
+        for entry in fs::read_dir(format!("/proc/{pid}/task"))
+            .into_iter()
+            .flatten()
+        {
             if let Some(tid) = entry?.file_name().to_str().and_then(|tid| tid.parse().ok()) {
                 threads.insert(tid, pid);
             }
@@ -330,10 +333,7 @@ fn lowest_adj() -> i32 {
 }
 
 /// The first process that the kernel log names; `None` if it names none in time.
-fn first_killed(
-    log: &mut KernelLog,
-    threads: &BTreeMap<u32, u32>,
-) -> anyhow::Result<Option<u32>> {
+fn first_killed(log: &mut KernelLog, threads: &BTreeMap<u32, u32>) -> anyhow::Result<Option<u32>> {
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(2) {
         if let Some(line) = log.killed()?.first() {

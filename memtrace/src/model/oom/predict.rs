@@ -418,14 +418,13 @@ impl<'a> Asker<'a, '_> {
                 candidates[*index].badness.error_pages + candidates[victim].badness.error_pages;
             own.saturating_sub(points(*index)) <= errors
         });
-        let confidence = if !tied.is_empty() {
-            Confidence::Tie
-        } else if within_error || self.snapshot.source == TaskSource::Proc {
-            Confidence::Likely
-        } else if later.is_some_and(|later| !self.holds(candidates, victim, later)) {
-            Confidence::Likely
-        } else {
-            Confidence::Certain
+        let doubtful = within_error
+            || self.snapshot.source == TaskSource::Proc
+            || later.is_some_and(|later| !self.holds(candidates, victim, later));
+        let confidence = match (tied.is_empty(), doubtful) {
+            (false, _) => Confidence::Tie,
+            (true, true) => Confidence::Likely,
+            (true, false) => Confidence::Certain,
         };
         Forecast {
             outcome: Outcome::Kill(victim),
