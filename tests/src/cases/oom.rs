@@ -59,6 +59,16 @@ pub(super) fn herds(host: &Host) -> anyhow::Result<Outcome> {
     let mut grades = Grades::default();
     for seed in first..first + kills {
         herd(host, seed, &mut grades).with_context(|| format!("seed {seed}"))?;
+        // A run of many takes long in an emulated machine.
+        eprintln!(
+            "# seed {seed}: {} of {} right, points {} of {}, candidates {} of {}",
+            grades.right,
+            grades.kills,
+            grades.points_equal,
+            grades.points_seen,
+            grades.candidates_agree,
+            grades.candidates_seen
+        );
     }
     let Grades {
         kills,
