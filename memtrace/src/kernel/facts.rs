@@ -63,7 +63,6 @@ impl KernelFacts {
         let btf = Btf::parse(&blob)?;
         let mut resolved = ResolvedLayout::resolve(&btf);
         resolved.layout.set("probe_read", u32::from(!locked_down()));
-        set_per_cpu(&mut resolved);
         let cpus = online_cpus();
         let uname = rustix::system::uname();
         Ok(Self {
@@ -76,6 +75,15 @@ impl KernelFacts {
             rss_counters: rss_counters(&btf, cpus),
             resolved,
         })
+    }
+
+    /// Lets the programs sum per-CPU counters over all CPUs, if the kernel tells where those are.
+    /// Not part of [`gather`](Self::gather): reading `/proc/kallsyms` takes tens of milliseconds, and
+    /// only the OOM killer's reading needs it.
+    pub fn find_per_cpu(&mut self) {
+        if !matches!(self.rss_counters, RssCounters::Atomic) {
+            set_per_cpu(&mut self.resolved);
+        }
     }
 
     /// The layout that the BPF programs get.
