@@ -74,7 +74,6 @@ impl KernelFacts {
             let reason = "the lockdown forbids reading it (lockdown=confidentiality)";
             resolved.missing.push(("task_comm", reason.to_owned()));
         }
-        set_per_cpu(&mut resolved);
         let cpus = online_cpus();
         let uname = rustix::system::uname();
         Ok(Self {
@@ -89,6 +88,15 @@ impl KernelFacts {
             rss_counters: rss_counters(&btf, cpus),
             resolved,
         })
+    }
+
+    /// Lets the programs sum per-CPU counters over all CPUs, if the kernel tells where those are.
+    /// Not part of [`gather`](Self::gather): reading `/proc/kallsyms` takes tens of milliseconds, and
+    /// only the OOM killer's reading needs it.
+    pub fn find_per_cpu(&mut self) {
+        if !matches!(self.rss_counters, RssCounters::Atomic) {
+            set_per_cpu(&mut self.resolved);
+        }
     }
 
     /// The layout that the BPF programs get.

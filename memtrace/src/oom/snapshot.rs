@@ -8,7 +8,7 @@ use crate::{
     input::{OomSnapshot, TaskSource, Timestamp},
     kernel::facts::KernelFacts,
     source::live::{monotonic_ns, unix_ns},
-    tasks::{oom_tasks, oom_tasks_from_proc},
+    tasks::{oom_tasks, oom_tasks_from_proc, sum_counters},
 };
 
 /// Why there is no snapshot.
@@ -68,7 +68,11 @@ impl Snapshots {
             Err(reason) => Err(reason.clone()),
         };
         let (tasks, source, source_reason) = match scanned {
-            Ok(stream) => (oom_tasks(&stream), TaskSource::Iterator, None),
+            Ok(stream) => {
+                let mut tasks = oom_tasks(&stream);
+                sum_counters(&mut tasks, self.kernel.page_size_bytes);
+                (tasks, TaskSource::Iterator, None)
+            }
             Err(reason) => {
                 let ids: BTreeMap<_, _> = cgroups
                     .iter()

@@ -9,7 +9,10 @@ use std::{collections::BTreeMap, collections::BTreeSet, io};
 
 use memtrace_ebpf::record::{TaskSample, task_sample_flags};
 
-pub use self::{oom::oom_tasks, oom_proc::oom_tasks_from_proc};
+pub use self::{
+    oom::oom_tasks,
+    oom_proc::{oom_tasks_from_proc, sum_counters},
+};
 use crate::{
     input::{CgroupMember, TaskUsage},
     source::decode::read_record,

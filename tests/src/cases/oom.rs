@@ -1,6 +1,7 @@
 //! Whom the OOM killer chooses: predicted, provoked, compared.
 
 use std::{
+    collections::BTreeMap,
     fs,
     process::Stdio,
     thread,
@@ -58,6 +59,16 @@ pub(super) fn herds(host: &Host) -> anyhow::Result<Outcome> {
     let mut grades = Grades::default();
     for seed in first..first + kills {
         herd(host, seed, &mut grades).with_context(|| format!("seed {seed}"))?;
+        // A run of many takes long in an emulated machine.
+        eprintln!(
+            "# seed {seed}: {} of {} right, points {} of {}, candidates {} of {}",
+            grades.right,
+            grades.kills,
+            grades.points_equal,
+            grades.points_seen,
+            grades.candidates_agree,
+            grades.candidates_seen
+        );
     }
     let Grades {
         kills,
@@ -112,6 +123,7 @@ fn herd(host: &Host, seed: u64, grades: &mut Grades) -> anyhow::Result<()> {
     let mut log = KernelLog::open()?;
 
     let [by_score, by_rss] = baselines(&room)?;
+    let threads = threads(&room)?;
     let predicted = predict(host, &cgroup)?;
     let filler = fill(&room)?;
     let report = watch.wait()?;
@@ -119,7 +131,7 @@ fn herd(host: &Host, seed: u64, grades: &mut Grades) -> anyhow::Result<()> {
     let report: Value = serde_json::from_slice(&report.stdout)
         .with_context(|| format!("memtrace saw no kill: {report:?}"))?;
     // What the kernel says itself is the judge; where the log is quiet, what the hook saw.
-    let said = first_killed(&mut log)?;
+    let said = first_killed(&mut log, &threads)?;
     let seen = pid(&report["victim"]).context("no victim in the report")?;
     let actual = said.unwrap_or(seen);
     grade(seed, grades, &predicted, &report, actual);
@@ -207,8 +219,8 @@ fn predict(host: &Host, cgroup: &str) -> anyhow::Result<Value> {
     serde_json::from_slice(&finished.stdout).context("reading the prediction")
 }
 
-/// The highest `/proc/PID/oom_score`, and the largest VmRSS, of the processes in the cgroup.
-fn baselines(room: &Room<'_>) -> anyhow::Result<[Option<u32>; 2]> {
+/// The processes in the cgroup and below.
+fn processes(room: &Room<'_>) -> anyhow::Result<Vec<u32>> {
     let mut pids = Vec::new();
     let mut waiting = vec![room.cgroup.path.clone()];
     while let Some(directory) = waiting.pop() {
@@ -221,6 +233,29 @@ fn baselines(room: &Room<'_>) -> anyhow::Result<[Option<u32>; 2]> {
             }
         }
     }
+    Ok(pids)
+}
+
+/// The process of each thread: the kernel log names the thread that holds the memory, which is not
+/// the first one where that has exited.
+fn threads(room: &Room<'_>) -> anyhow::Result<BTreeMap<u32, u32>> {
+    let mut threads = BTreeMap::new();
+    for pid in processes(room)? {
+        for entry in fs::read_dir(format!("/proc/{pid}/task"))
+            .into_iter()
+            .flatten()
+        {
+            if let Some(tid) = entry?.file_name().to_str().and_then(|tid| tid.parse().ok()) {
+                threads.insert(tid, pid);
+            }
+        }
+    }
+    Ok(threads)
+}
+
+/// The highest `/proc/PID/oom_score`, and the largest VmRSS, of the processes in the cgroup.
+fn baselines(room: &Room<'_>) -> anyhow::Result<[Option<u32>; 2]> {
+    let pids = processes(room)?;
     let score = |pid: &u32| -> Option<u64> {
         let text = fs::read_to_string(format!("/proc/{pid}/oom_score")).ok()?;
         text.trim().parse().ok()
@@ -308,11 +343,11 @@ fn lowest_adj() -> i32 {
 }
 
 /// The first process that the kernel log names; `None` if it names none in time.
-fn first_killed(log: &mut KernelLog) -> anyhow::Result<Option<u32>> {
+fn first_killed(log: &mut KernelLog, threads: &BTreeMap<u32, u32>) -> anyhow::Result<Option<u32>> {
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(2) {
         if let Some(line) = log.killed()?.first() {
-            return Ok(Some(line.pid));
+            return Ok(Some(threads.get(&line.pid).copied().unwrap_or(line.pid)));
         }
         thread::sleep(Duration::from_millis(10));
     }

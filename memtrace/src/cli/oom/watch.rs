@@ -44,7 +44,8 @@ impl Watch {
             .as_deref()
             .map(|typed| resolve_target(&hierarchy, &Places::default(), typed))
             .transpose()?;
-        let kernel = KernelFacts::gather()?;
+        let mut kernel = KernelFacts::gather()?;
+        kernel.find_per_cpu();
         let mut signals = Signals::install()?;
         let mut live =
             Live::start_some(&kernel, load, |signal| hooks::OOM_SIGNALS.contains(&signal))

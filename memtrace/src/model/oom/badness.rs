@@ -67,7 +67,7 @@ pub fn adj_pages(oom_score_adj: i32, totalpages: u64) -> i64 {
 fn reading(task: &OomTask, counters: RssCounters) -> (RssPages, i64) {
     let shared = each(task.rss, |pages| pages.max(0));
     let Some(unsynced) = task.unsynced else {
-        // From /proc, which sums; or the CPUs' shares could not be read.
+        // From /proc, which sums what the CPUs keep where there is such a thing.
         return match counters {
             RssCounters::Atomic => (shared, 0),
             RssCounters::PerCpu { lag_pages } => (shared, 4 * lag_pages as i64),

@@ -11,7 +11,7 @@ use super::{
     totalpages,
     tree::{Placed, Tree},
 };
-use crate::input::{OomCgroup, OomMemory, OomSnapshot, OomTask, TaskSource};
+use crate::input::{OomCgroup, OomMemory, OomSnapshot, TaskSource};
 
 /// How far ahead [`Risk`] looks: what automation can still react to.
 const HORIZON_SECONDS: f64 = 60.0;
@@ -478,22 +478,5 @@ fn caveats(snapshot: &OomSnapshot) -> Vec<String> {
              or a mempolicy has a size and candidates of its own, which are not predicted"
         ));
     }
-    if summed_is_unknown(snapshot) {
-        caveats.push(
-            "the CPUs' shares of the counters could not be read (kernel.kptr_restrict hides where \
-             they are), so the error bound is the largest possible"
-                .to_owned(),
-        );
-    }
     caveats
-}
-
-fn summed_is_unknown(snapshot: &OomSnapshot) -> bool {
-    let holds_memory = |task: &&OomTask| !task.no_memory;
-    snapshot.source == TaskSource::Iterator
-        && snapshot
-            .tasks
-            .iter()
-            .find(holds_memory)
-            .is_some_and(|task| task.unsynced.is_none())
 }
