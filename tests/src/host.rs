@@ -93,6 +93,17 @@ impl Host {
             .is_ok_and(|modes| modes.contains("[confidentiality]"))
     }
 
+    /// DAMON runs here: it evicts pages of any cgroup that it finds cold, and no counter of reclaim
+    /// tells of it (mm/damon/paddr.c).
+    pub fn has_damon(&self) -> bool {
+        fs::read_dir("/proc").is_ok_and(|processes| {
+            processes.flatten().any(|process| {
+                fs::read_to_string(process.path().join("comm"))
+                    .is_ok_and(|comm| comm.starts_with("kdamond"))
+            })
+        })
+    }
+
     /// Tracepoint programs can be preempted (from 7.2 on), and the kernel then skips a second one
     /// on the same CPU.
     pub fn preemptible_hooks(&self) -> bool {

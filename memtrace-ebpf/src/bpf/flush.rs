@@ -7,7 +7,7 @@ use aya_ebpf::{helpers::bpf_ktime_get_ns, programs::RawTracePointContext};
 use aya_log_ebpf::debug;
 use memtrace_ebpf::{
     hook::{Hook, HookStats},
-    run::{RUN_SLOTS, RUN_TABLES, RunTable},
+    run::{RUN_SLOTS, RunTable},
 };
 
 use crate::{
@@ -15,7 +15,10 @@ use crate::{
     runs,
 };
 
-/// Sends every run of this CPU that began before `now - args[0]`. Returns how many runs stay.
+/// Sends every run of this CPU and of the hook `args[1]` that began before `now - args[0]`. Returns
+/// how many runs stay.
+///
+/// One table a call: the verifier walks through every slot, and would do so for every table.
 ///
 /// The kernel disables preemption around a test run, or calls it from an interrupt on the CPU asked
 /// for (net/bpf/test_run.c, `bpf_prog_test_run_raw_tp`): no hook starts while this works, and one
@@ -26,19 +29,16 @@ use crate::{
 pub extern "C" fn flush(ctx: *mut c_void) -> i32 {
     let ctx = RawTracePointContext::new(ctx);
     let min_age_ns: u64 = ctx.arg(0);
+    let hook: u32 = ctx.arg(1);
     let Some(stats) = stats(Hook::Flush) else {
         return -1;
     };
     // SAFETY: the helper has no preconditions.
     let now_ns = unsafe { bpf_ktime_get_ns() };
-    let mut kept = 0;
-    let mut hook = 0;
-    while hook < RUN_TABLES {
-        if let Some(table) = runs::table(hook) {
-            kept += flush_table(table, stats, hook, now_ns, min_age_ns);
-        }
-        hook += 1;
-    }
+    let Some(table) = runs::table(hook) else {
+        return -1;
+    };
+    let kept = flush_table(table, stats, hook, now_ns, min_age_ns);
     if kept != 0 {
         debug!(&ctx, "{} runs kept, {} bytes unread", kept, backlog_bytes());
     }

@@ -26,18 +26,19 @@ pub enum FlushError {
     },
 }
 
-/// Remembers what each CPU had produced when it was flushed last: an idle CPU is left asleep.
+/// Remembers what each hook had produced on each CPU when it was flushed last: an idle CPU is left
+/// asleep.
 #[derive(Debug, Default)]
 pub struct Flusher {
-    flushed: BTreeMap<usize, u64>,
+    flushed: BTreeMap<(u32, usize), u64>,
 }
 
 impl Flusher {
-    /// Sends the runs older than `min_age_ns` on every CPU that produced something since.
+    /// Sends the runs older than `min_age_ns` of every hook and CPU that produced something since.
     ///
     /// The program is run on the CPU by an interrupt (`BPF_F_TEST_RUN_ON_CPU`), which also works
     /// where a cpuset keeps memtrace itself off that CPU. It leaves alone a table whose hook it
-    /// interrupted, and such a CPU is visited again next time.
+    /// interrupted, and such a table is visited again next time.
     ///
     /// # Errors
     /// If the kernel refuses to run the program. An offline CPU is not an error.
@@ -48,44 +49,28 @@ impl Flusher {
         let Some(program) = attached.flush_program() else {
             return Ok(0);
         };
-        for (cpu, produced) in produced(attached)?.into_iter().enumerate() {
-            if self.flushed.get(&cpu) == Some(&produced) {
-                continue;
-            }
-            let cpu_number = u32::try_from(cpu).unwrap_or(u32::MAX);
-            let mut options = RawTracePointRunOptions::new();
-            options.args[0] = min_age_ns;
-            options.cpu = Some(cpu_number);
-            match program.test_run(options) {
-                Ok(result) if result.return_value == 0 => {
-                    self.flushed.insert(cpu, produced);
+        for hook in Hook::ALL.into_iter().take(RUN_TABLES as usize) {
+            for (cpu, stats) in attached.stats(hook)?.iter().enumerate() {
+                let hook = hook as u32;
+                // A hook that never ran produced nothing.
+                let flushed = self.flushed.entry((hook, cpu)).or_default();
+                if *flushed == stats.pages_produced {
+                    continue;
                 }
-                Ok(result) => kept += u64::from(result.return_value),
-                Err(error) if is_offline(&error) => {}
-                Err(error) => {
-                    return Err(FlushError::Run {
-                        cpu: cpu_number,
-                        error,
-                    });
+                let cpu = u32::try_from(cpu).unwrap_or(u32::MAX);
+                let mut options = RawTracePointRunOptions::new();
+                options.args[..2].copy_from_slice(&[min_age_ns, u64::from(hook)]);
+                options.cpu = Some(cpu);
+                match program.test_run(options) {
+                    Ok(result) if result.return_value == 0 => *flushed = stats.pages_produced,
+                    Ok(result) => kept += u64::from(result.return_value),
+                    Err(error) if is_offline(&error) => {}
+                    Err(error) => return Err(FlushError::Run { cpu, error }),
                 }
             }
         }
         Ok(kept)
     }
-}
-
-/// Pages produced by the hooks with run tables, by possible CPU.
-fn produced(attached: &Attached) -> Result<Vec<u64>, MapError> {
-    let mut total: Vec<u64> = Vec::new();
-    for hook in Hook::ALL.into_iter().take(RUN_TABLES as usize) {
-        for (cpu, stats) in attached.stats(hook)?.iter().enumerate() {
-            if total.len() <= cpu {
-                total.resize(cpu + 1, 0);
-            }
-            total[cpu] += stats.pages_produced;
-        }
-    }
-    Ok(total)
 }
 
 /// `ENXIO`: the CPU is possible but offline (net/bpf/test_run.c).
