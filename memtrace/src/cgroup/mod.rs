@@ -19,6 +19,7 @@ mod stat;
 mod target;
 mod tree;
 mod unit;
+mod usage;
 
 #[cfg(test)]
 mod fixture;
@@ -36,4 +37,5 @@ pub use self::{
     stat::{MalformedLine, parse_memory_stat},
     target::{Places, TargetError, resolve_target},
     tree::{Visit, find_by_id, members, walk},
+    usage::UsageFile,
 };

@@ -34,6 +34,12 @@ pub fn read_node() -> io::Result<OomNode> {
     Ok(node)
 }
 
+/// The share of the machine's memory that is available; `None` if the kernel does not tell.
+pub fn available_share() -> Option<f64> {
+    let node = parse(&fs::read_to_string(MEMINFO).ok()?)?;
+    Some(node.available_bytes? as f64 / node.total_bytes.max(1) as f64)
+}
+
 fn parse(meminfo: &str) -> Option<OomNode> {
     let bytes = |key: &str| -> Option<u64> {
         let line = meminfo.lines().find_map(|line| line.strip_prefix(key))?;

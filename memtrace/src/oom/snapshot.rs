@@ -52,6 +52,11 @@ impl Snapshots {
         }
     }
 
+    /// Where its cgroups are.
+    pub fn hierarchy(&self) -> &Hierarchy {
+        &self.hierarchy
+    }
+
     /// Takes one: the processes last, since they move most.
     ///
     /// # Errors

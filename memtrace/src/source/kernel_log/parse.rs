@@ -160,9 +160,15 @@ mod tests {
         let events = read(CgroupVersion::V2, log);
         let event = &events[0];
         let stat = event.stat.unwrap();
-        assert_eq!((stat.anon, stat.file, stat.slab), (Some(4096), Some(8192), None));
+        assert_eq!(
+            (stat.anon, stat.file, stat.slab),
+            (Some(4096), Some(8192), None)
+        );
         assert_eq!((event.trigger_tid, event.killed_tid), (Some(77), 77));
-        assert_eq!((event.domain.as_deref(), event.constraint), (None, Some(OomConstraint::None)));
+        assert_eq!(
+            (event.domain.as_deref(), event.constraint),
+            (None, Some(OomConstraint::None))
+        );
         assert_eq!(event.killed_comm, "x (y)");
         assert!(!event.killed_by_memcg);
     }

@@ -154,10 +154,7 @@ pub(super) fn every_input() -> Vec<Input> {
             killed_tid: 12,
             ..OomLogEvent::default()
         })),
-        Input::CgroupPath(CgroupPath {
-            id: 61,
-            path: None,
-        }),
+        Input::CgroupPath(CgroupPath { id: 61, path: None }),
         Input::OomGone(OomGoneEvent { time_ns: 7, pid: 8 }),
         Input::OomTick(11),
         sample(),

@@ -1,0 +1,202 @@
+//! A thread that keeps predictions up to date: snapshots, the more often the nearer a domain is to
+//! its limit. It is a thread of its own so that nothing it reads delays the report of a kill.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::mpsc::{Receiver, Sender, channel, error::TrySendError};
+
+use super::{Snapshots, node::available_share};
+use crate::{
+    cgroup::{CgroupReader, Hierarchy, UsageFile},
+    input::{OomMemory, OomSnapshot},
+    model::oom::pinned_share,
+};
+
+/// Snapshots that wait for the receiver; one more is dropped, the next is newer anyway.
+const WAITING: usize = 4;
+/// From this share of a limit on, usage may be all cache, so `memory.stat` is asked.
+const MAYBE_NEAR: f64 = 0.7;
+/// How often it is asked for a domain that is not near.
+const ASK: Duration = Duration::from_millis(100);
+/// A snapshot for each of these shares, at most this often, and at most this part of the time.
+const PACE: [(f64, Duration, u32); 4] = [
+    (0.95, Duration::from_millis(10), 4),
+    (0.85, Duration::from_millis(20), 4),
+    (0.7, Duration::from_millis(50), 9),
+    (0.0, Duration::from_secs(2), 9),
+];
+
+/// The thread.
+pub struct Lookout {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Lookout {
+    /// Starts it.
+    pub fn start(snapshots: Snapshots) -> (Self, Receiver<OomSnapshot>) {
+        let (sender, receiver) = channel(WAITING);
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&stop);
+        let thread = thread::spawn(move || {
+            let mut watch = Watch {
+                snapshots,
+                domains: Vec::new(),
+                node_share: 0.0,
+                node_read: None,
+            };
+            watch.run(&sender, &told);
+        });
+        let own = Self {
+            stop,
+            thread: Some(thread),
+        };
+        (own, receiver)
+    }
+}
+
+impl Drop for Lookout {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            log::error!("the thread that takes snapshots panicked");
+        }
+    }
+}
+
+/// A cgroup with a limit.
+struct Domain {
+    id: u64,
+    limit_bytes: u64,
+    usage: UsageFile,
+    reader: CgroupReader,
+    /// As of the last look.
+    memory: OomMemory,
+    share: f64,
+    asked: Option<Instant>,
+}
+
+impl Domain {
+    fn open(hierarchy: &Hierarchy, id: u64, path: &str, memory: &OomMemory) -> Option<Self> {
+        let directory = hierarchy.directory_at(path)?;
+        let version = hierarchy.version();
+        Some(Self {
+            id,
+            limit_bytes: memory.sample.limit_bytes?,
+            // A cgroup that goes meanwhile is no domain any more.
+            usage: UsageFile::open(version, &directory).ok()??,
+            reader: CgroupReader::open(version, &directory).ok()?,
+            memory: *memory,
+            share: pinned_share(memory).unwrap_or(0.0),
+            asked: None,
+        })
+    }
+
+    /// How near it is.
+    fn look(&mut self) -> f64 {
+        let usage = match self.usage.read() {
+            Ok(Some(bytes)) => bytes,
+            // Gone: the next snapshot leaves it out.
+            Ok(None) | Err(_) => return 0.0,
+        };
+        let share = usage as f64 / self.limit_bytes.max(1) as f64;
+        if share < MAYBE_NEAR {
+            (self.share, self.asked) = (share, None);
+            return share;
+        }
+        let fresh = |asked: Instant| self.share < MAYBE_NEAR && asked.elapsed() < ASK;
+        if !self.asked.is_some_and(fresh)
+            && let Ok(sample) = self.reader.sample()
+        {
+            self.memory.sample = sample;
+            self.asked = Some(Instant::now());
+            self.share = pinned_share(&self.memory).unwrap_or(0.0);
+        }
+        self.share
+    }
+}
+
+struct Watch {
+    snapshots: Snapshots,
+    domains: Vec<Domain>,
+    node_share: f64,
+    node_read: Option<Instant>,
+}
+
+impl Watch {
+    fn run(&mut self, sender: &Sender<OomSnapshot>, stop: &AtomicBool) {
+        let mut last: Option<(Instant, Duration)> = None;
+        let mut told = false;
+        while !stop.load(Ordering::Relaxed) {
+            let share = self.look();
+            let pace = PACE.iter().find(|(from, ..)| share >= *from);
+            let (_, period, rest) = *pace.unwrap_or(&PACE[PACE.len() - 1]);
+            let due = last.is_none_or(|(at, cost)| at.elapsed() >= period.max(cost * rest));
+            if due {
+                let start = Instant::now();
+                match self.snapshots.take() {
+                    Ok(snapshot) => {
+                        self.follow(&snapshot);
+                        match sender.try_send(snapshot) {
+                            Ok(()) | Err(TrySendError::Full(_)) => {}
+                            Err(TrySendError::Closed(_)) => return,
+                        }
+                    }
+                    Err(error) if !told => {
+                        told = true;
+                        log::warn!("no prediction can be kept up to date: {error}");
+                    }
+                    Err(_) => {}
+                }
+                last = Some((Instant::now(), start.elapsed()));
+            }
+            thread::sleep(match share {
+                near if near >= PACE[1].0 => Duration::from_millis(5),
+                some if some >= 0.5 => Duration::from_millis(20),
+                _ => Duration::from_millis(50),
+            });
+        }
+    }
+
+    fn look(&mut self) -> f64 {
+        if self.node_read.is_none_or(|at| at.elapsed() >= ASK) {
+            self.node_read = Some(Instant::now());
+            // Unknown counts as far away: the slow pace goes on.
+            self.node_share = available_share().map_or(0.0, |available| 1.0 - available);
+        }
+        let shares = self.domains.iter_mut().map(Domain::look);
+        shares.fold(self.node_share, f64::max)
+    }
+
+    /// Opens the files of new domains, forgets those that are gone.
+    fn follow(&mut self, snapshot: &OomSnapshot) {
+        let mut known = std::mem::take(&mut self.domains);
+        for cgroup in &snapshot.cgroups {
+            let Some((memory, limit)) = cgroup
+                .memory
+                .as_ref()
+                .and_then(|memory| Some((memory, memory.sample.limit_bytes?)))
+            else {
+                continue;
+            };
+            let same = |domain: &Domain| domain.id == cgroup.id && domain.limit_bytes == limit;
+            let domain = match known.iter().position(same) {
+                Some(place) => Some(known.swap_remove(place)),
+                None => {
+                    let hierarchy = self.snapshots.hierarchy();
+                    Domain::open(hierarchy, cgroup.id, &cgroup.path, memory)
+                }
+            };
+            self.domains.extend(domain);
+        }
+    }
+}
