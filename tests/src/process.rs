@@ -133,6 +133,11 @@ impl Running {
         Ok(())
     }
 
+    /// What it has printed so far.
+    pub fn so_far(&self) -> String {
+        self.stdout.so_far()
+    }
+
     /// Ends its standard input, if that is a pipe.
     pub fn release(&mut self) {
         self.child.stdin = None;

@@ -10,6 +10,7 @@ mod degraded;
 mod exact;
 mod footprint;
 mod oom;
+mod oom_accuracy;
 mod pressure;
 mod reclaim;
 mod room;
@@ -87,6 +88,7 @@ cases! {
     command_leaves_daemon: command::daemon_left_behind,
     command_daemon_ends: command::daemon_waited_for,
     oom_herds_foretold: oom::herds,
+    oom_growing_herds_foretold: oom_accuracy::growing,
     binary_size: footprint::binary_size,
     attach_time: footprint::attach_time,
 }

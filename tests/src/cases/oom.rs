@@ -21,11 +21,11 @@ use crate::{
 };
 
 /// Limit of a herd's cgroup.
-const LIMIT_BYTES: u64 = 48 << 20;
+pub(super) const LIMIT_BYTES: u64 = 48 << 20;
 /// Herds unless `MEMTRACE_OOM_KILLS` says otherwise.
-const KILLS: u64 = 4;
+pub(super) const KILLS: u64 = 4;
 /// First seed unless `MEMTRACE_OOM_SEED` says otherwise.
-const SEED: u64 = 1;
+pub(super) const SEED: u64 = 1;
 
 /// What a run of herds came to.
 #[derive(Default)]
@@ -48,14 +48,7 @@ struct Grades {
 /// Random herds; each time one is killed, the prediction made just before is compared with the
 /// kernel's choice: the victim, its points, who dies along, and every candidate's points.
 pub(super) fn herds(host: &Host) -> anyhow::Result<Outcome> {
-    let number = |name, default| match std::env::var(name) {
-        Ok(text) => text.parse().with_context(|| format!("{name}={text}")),
-        Err(_) => Ok(default),
-    };
-    let (kills, first) = (
-        number("MEMTRACE_OOM_KILLS", KILLS)?,
-        number("MEMTRACE_OOM_SEED", SEED)?,
-    );
+    let (kills, first) = wishes(KILLS)?;
     let mut grades = Grades::default();
     for seed in first..first + kills {
         herd(host, seed, &mut grades).with_context(|| format!("seed {seed}"))?;
@@ -105,6 +98,18 @@ pub(super) fn herds(host: &Host) -> anyhow::Result<Outcome> {
     Ok(Outcome::Passed(figures))
 }
 
+/// How many herds, and the first seed.
+pub(super) fn wishes(kills: u64) -> anyhow::Result<(u64, u64)> {
+    let number = |name, default| match std::env::var(name) {
+        Ok(text) => text.parse().with_context(|| format!("{name}={text}")),
+        Err(_) => Ok(default),
+    };
+    Ok((
+        number("MEMTRACE_OOM_KILLS", kills)?,
+        number("MEMTRACE_OOM_SEED", SEED)?,
+    ))
+}
+
 fn herd(host: &Host, seed: u64, grades: &mut Grades) -> anyhow::Result<()> {
     let room = Room::new(host)?;
     limit(&room)?;
@@ -125,7 +130,7 @@ fn herd(host: &Host, seed: u64, grades: &mut Grades) -> anyhow::Result<()> {
     let [by_score, by_rss] = baselines(&room)?;
     let threads = threads(&room)?;
     let predicted = predict(host, &cgroup)?;
-    let filler = fill(&room)?;
+    let filler = fill(&room, 0)?;
     let report = watch.wait()?;
     drop(filler);
     let report: Value = serde_json::from_slice(&report.stdout)
@@ -186,7 +191,8 @@ fn grade(seed: u64, grades: &mut Grades, predicted: &Value, report: &Value, actu
             own["also_killed"], report["also_killed"]
         ));
     }
-    if right && let Some(points) = report["points"].as_i64() {
+    let kernels = report["points_are_the_kernels"] == true;
+    if let Some(points) = report["points"].as_i64().filter(|_| right && kernels) {
         grades.points_seen += 1;
         let equal = own["victim"]["points"].as_i64() == Some(points);
         grades.points_equal += u64::from(equal);
@@ -208,7 +214,7 @@ fn grade(seed: u64, grades: &mut Grades, predicted: &Value, report: &Value, actu
     }
 }
 
-fn pid(task: &Value) -> Option<u32> {
+pub(super) fn pid(task: &Value) -> Option<u32> {
     task["pid"].as_u64().and_then(|pid| pid.try_into().ok())
 }
 
@@ -220,7 +226,7 @@ fn predict(host: &Host, cgroup: &str) -> anyhow::Result<Value> {
 }
 
 /// The processes in the cgroup and below.
-fn processes(room: &Room<'_>) -> anyhow::Result<Vec<u32>> {
+pub(super) fn processes(room: &Room<'_>) -> anyhow::Result<Vec<u32>> {
     let mut pids = Vec::new();
     let mut waiting = vec![room.cgroup.path.clone()];
     while let Some(directory) = waiting.pop() {
@@ -238,7 +244,7 @@ fn processes(room: &Room<'_>) -> anyhow::Result<Vec<u32>> {
 
 /// The process of each thread: the kernel log names the thread that holds the memory, which is not
 /// the first one where that has exited.
-fn threads(room: &Room<'_>) -> anyhow::Result<BTreeMap<u32, u32>> {
+pub(super) fn threads(room: &Room<'_>) -> anyhow::Result<BTreeMap<u32, u32>> {
     let mut threads = BTreeMap::new();
     for pid in processes(room)? {
         for entry in fs::read_dir(format!("/proc/{pid}/task"))
@@ -272,11 +278,12 @@ fn baselines(room: &Room<'_>) -> anyhow::Result<[Option<u32>; 2]> {
 }
 
 /// Fills the cgroup with pages that no process maps: nobody's points change.
-fn fill(room: &Room<'_>) -> anyhow::Result<Filler> {
+pub(super) fn fill(room: &Room<'_>, rate_kib: u64) -> anyhow::Result<Filler> {
     let file = std::path::PathBuf::from(format!("/dev/shm/memtrace-fill-{}", std::process::id()));
     let leaf = room.cgroup.path.join("memtrace-herd-0/cgroup.procs");
     let mut command = room.hog_command(&["shmem"]);
     command.arg(&file).arg((2 * LIMIT_BYTES).to_string());
+    command.args(["--rate-kib", &rate_kib.to_string()]);
     command.stdin(Stdio::piped());
     let mut procs = fs::OpenOptions::new()
         .write(true)
@@ -293,7 +300,7 @@ fn fill(room: &Room<'_>) -> anyhow::Result<Filler> {
     })
 }
 
-struct Filler {
+pub(super) struct Filler {
     file: std::path::PathBuf,
     _running: Running,
 }
@@ -305,7 +312,7 @@ impl Drop for Filler {
     }
 }
 
-fn limit(room: &Room<'_>) -> anyhow::Result<()> {
+pub(super) fn limit(room: &Room<'_>) -> anyhow::Result<()> {
     let set = |name: &str, value: &str| {
         let path = room.cgroup.path.join(name);
         fs::write(&path, value).with_context(|| format!("writing {}", path.display()))
@@ -326,7 +333,7 @@ fn limit(room: &Room<'_>) -> anyhow::Result<()> {
 }
 
 /// The lowest `oom_score_adj` that this process may give its children.
-fn lowest_adj() -> i32 {
+pub(super) fn lowest_adj() -> i32 {
     let path = "/proc/self/oom_score_adj";
     let now = fs::read_to_string(path)
         .ok()
@@ -343,7 +350,10 @@ fn lowest_adj() -> i32 {
 }
 
 /// The first process that the kernel log names; `None` if it names none in time.
-fn first_killed(log: &mut KernelLog, threads: &BTreeMap<u32, u32>) -> anyhow::Result<Option<u32>> {
+pub(super) fn first_killed(
+    log: &mut KernelLog,
+    threads: &BTreeMap<u32, u32>,
+) -> anyhow::Result<Option<u32>> {
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(2) {
         if let Some(line) = log.killed()?.first() {

@@ -10,10 +10,8 @@ use super::growth::Room;
 use crate::input::{OomMemory, OomSnapshot, OwnedBy};
 
 /// Newest snapshots that are all kept.
-const NEWEST: usize = 6;
-/// Older ones are this far apart,
-const SPACING_NS: u64 = 10_000_000_000;
-/// and not older than this.
+const NEWEST: usize = 4;
+/// None is kept that is older than this.
 const WINDOW_NS: u64 = 60_000_000_000;
 /// Share of a domain that is taken for good at which the forecast at the limit is kept.
 const NEAR: f64 = 0.8;
@@ -160,16 +158,13 @@ impl Standing {
         while self.history.len() > 1 && self.history.front().is_some_and(old) {
             self.history.pop_front();
         }
-        if self.history.len() <= NEWEST {
-            return;
-        }
-        // The one that has just become old stays only if it is far enough from the next older one.
-        let place = self.history.len() - NEWEST - 1;
-        let gap = |newer: usize| {
-            let at = |place: usize| self.history[place].time.monotonic_ns;
-            newer.checked_sub(1).map(|older| at(newer) - at(older))
-        };
-        if gap(place).is_some_and(|gap| gap < SPACING_NS) {
+        // The older, the farther apart: one in between goes if its neighbours are no farther from
+        // each other than from now. That leaves some twenty, whatever their pace.
+        let at = |place: usize| self.history[place].time.monotonic_ns;
+        let end = self.history.len().saturating_sub(NEWEST);
+        let dense =
+            (1..end).find(|place| at(place + 1) - at(place - 1) < newest_ns - at(place + 1));
+        if let Some(place) = dense {
             self.history.remove(place);
         }
     }

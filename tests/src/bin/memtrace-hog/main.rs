@@ -53,6 +53,9 @@ enum What {
     Shmem {
         file: PathBuf,
         bytes: u64,
+        /// KiB a second; as fast as it goes with 0.
+        #[arg(long, default_value_t = 0)]
+        rate_kib: u64,
         #[arg(long, default_value_t = 0.0)]
         hold: f64,
     },
@@ -116,7 +119,12 @@ fn main() -> anyhow::Result<()> {
             hold,
             linger,
         } => memory::anon(bytes, hold, linger),
-        What::Shmem { file, bytes, hold } => memory::shmem(&file, bytes, hold),
+        What::Shmem {
+            file,
+            bytes,
+            rate_kib,
+            hold,
+        } => memory::shmem(&file, bytes, rate_kib, hold),
         What::Turns {
             files,
             pages,

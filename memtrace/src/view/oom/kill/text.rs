@@ -95,7 +95,7 @@ fn verdict(story: &KillStory) -> Option<String> {
     }
     let whose = match limit.owner {
         Owner::Own => "reached its own limit",
-        Owner::Ancestor => "above it reached its limit",
+        Owner::Ancestor => "(above the victim's cgroup) reached its limit",
         Owner::Cgroup => "reached its limit",
         Owner::Node => "ran out of memory",
     };
