@@ -42,7 +42,12 @@ pub struct Finished {
 
 /// Makes a command join the cgroup before it starts.
 pub fn join(command: &mut Command, cgroup: &TestCgroup) -> anyhow::Result<()> {
-    let procs = cgroup.procs();
+    join_at(command, &cgroup.path)
+}
+
+/// The same by the cgroup's directory.
+pub fn join_at(command: &mut Command, directory: &Path) -> anyhow::Result<()> {
+    let procs = directory.join("cgroup.procs");
     let mut file = std::fs::OpenOptions::new()
         .write(true)
         .open(&procs)

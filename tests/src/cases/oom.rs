@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    path::Path,
     process::Stdio,
     thread,
     time::{Duration, Instant},
@@ -280,20 +281,12 @@ fn baselines(room: &Room<'_>) -> anyhow::Result<[Option<u32>; 2]> {
 /// Fills the cgroup with pages that no process maps: nobody's points change.
 pub(super) fn fill(room: &Room<'_>, rate_kib: u64) -> anyhow::Result<Filler> {
     let file = std::path::PathBuf::from(format!("/dev/shm/memtrace-fill-{}", std::process::id()));
-    let leaf = room.cgroup.path.join("memtrace-herd-0/cgroup.procs");
+    let leaf = room.cgroup.path.join("memtrace-herd-0");
     let mut command = room.hog_command(&["shmem"]);
     command.arg(&file).arg((2 * LIMIT_BYTES).to_string());
     command.args(["--rate-kib", &rate_kib.to_string()]);
     command.stdin(Stdio::piped());
-    let mut procs = fs::OpenOptions::new()
-        .write(true)
-        .open(&leaf)
-        .with_context(|| format!("opening {}", leaf.display()))?;
-    use std::{io::Write as _, os::unix::process::CommandExt as _};
-    // SAFETY: the closure only calls write(2), which is async-signal-safe. "0" is the writer.
-    unsafe {
-        command.pre_exec(move || procs.write_all(b"0"));
-    }
+    process::join_at(&mut command, &leaf)?;
     Ok(Filler {
         file,
         _running: Running::start(&mut command)?,
@@ -313,21 +306,24 @@ impl Drop for Filler {
 }
 
 pub(super) fn limit(room: &Room<'_>) -> anyhow::Result<()> {
+    set_limit(room.host, &room.cgroup.path, LIMIT_BYTES)
+}
+
+/// Limits a cgroup, swap aside.
+pub(super) fn set_limit(host: &Host, cgroup: &Path, bytes: u64) -> anyhow::Result<()> {
     let set = |name: &str, value: &str| {
-        let path = room.cgroup.path.join(name);
+        let path = cgroup.join(name);
         fs::write(&path, value).with_context(|| format!("writing {}", path.display()))
     };
-    match room.host.hierarchy.version {
-        Version::V1 => set("memory.limit_in_bytes", &LIMIT_BYTES.to_string()),
+    match host.hierarchy.version {
+        Version::V1 => set("memory.limit_in_bytes", &bytes.to_string()),
         Version::V2 => {
-            set("memory.max", &LIMIT_BYTES.to_string())?;
+            set("memory.max", &bytes.to_string())?;
             // Where the machine has swap, its use would blur the figures.
-            set("memory.swap.max", "0").or_else(|error| {
-                match room.cgroup.path.join("memory.swap.max").exists() {
-                    true => Err(error),
-                    false => Ok(()),
-                }
-            })
+            match cgroup.join("memory.swap.max").exists() {
+                true => set("memory.swap.max", "0"),
+                false => Ok(()),
+            }
         }
     }
 }

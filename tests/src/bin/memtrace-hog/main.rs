@@ -49,6 +49,11 @@ enum What {
         #[arg(long, default_value_t = 0.0)]
         linger: f64,
     },
+    /// Allocate and touch BYTES in a process that shares its memory with a child (`CLONE_VM`), which
+    /// waits; then, at a line on standard input, go on allocating.
+    SharedMemory {
+        bytes: usize,
+    },
     /// Write BYTES to FILE, which lies on a tmpfs, and hold it open.
     Shmem {
         file: PathBuf,
@@ -119,6 +124,7 @@ fn main() -> anyhow::Result<()> {
             hold,
             linger,
         } => memory::anon(bytes, hold, linger),
+        What::SharedMemory { bytes } => processes::shared_memory(bytes),
         What::Shmem {
             file,
             bytes,
