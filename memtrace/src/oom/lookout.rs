@@ -25,13 +25,20 @@ const WAITING: usize = 4;
 const MAYBE_NEAR: f64 = 0.7;
 /// How often it is asked for a domain that is not near.
 const ASK: Duration = Duration::from_millis(100);
-/// A snapshot for each of these shares, at most this often, and at most this part of the time.
+/// From each of these shares on a snapshot, at most this often, with a rest of so many times its
+/// cost after it.
 const PACE: [(f64, Duration, u32); 4] = [
-    (0.95, Duration::from_millis(10), 4),
+    (0.95, Duration::from_millis(10), 1),
     (0.85, Duration::from_millis(20), 4),
     (0.7, Duration::from_millis(50), 9),
     (0.0, Duration::from_secs(2), 9),
 ];
+/// The pace of those that are near, but stay where they are:
+const CALM: (Duration, u32) = (Duration::from_millis(500), 9);
+/// by less than this share
+const STEP: f64 = 0.002;
+/// for this long.
+const CALM_AFTER: Duration = Duration::from_secs(2);
 
 /// The thread.
 pub struct Lookout {
@@ -51,6 +58,7 @@ impl Lookout {
                 domains: Vec::new(),
                 node_share: 0.0,
                 node_read: None,
+                moved: (Instant::now(), 0.0),
             };
             watch.run(&sender, &told);
         });
@@ -125,11 +133,23 @@ impl Domain {
     }
 }
 
+/// How often, and how many times its cost to rest.
+fn pace(share: f64, calm: bool) -> (Duration, u32) {
+    let found = PACE.iter().find(|(from, ..)| share >= *from);
+    let (_, period, rest) = *found.unwrap_or(&PACE[PACE.len() - 1]);
+    match calm && period < CALM.0 {
+        true => CALM,
+        false => (period, rest),
+    }
+}
+
 struct Watch {
     snapshots: Snapshots,
     domains: Vec<Domain>,
     node_share: f64,
     node_read: Option<Instant>,
+    /// When the share last moved, and from where on it would move again.
+    moved: (Instant, f64),
 }
 
 impl Watch {
@@ -138,13 +158,15 @@ impl Watch {
         let mut told = false;
         while !stop.load(Ordering::Relaxed) {
             let share = self.look();
-            let pace = PACE.iter().find(|(from, ..)| share >= *from);
-            let (_, period, rest) = *pace.unwrap_or(&PACE[PACE.len() - 1]);
+            let calm = self.is_calm(share);
+            let (period, rest) = pace(share, calm);
             let due = last.is_none_or(|(at, cost)| at.elapsed() >= period.max(cost * rest));
             if due {
                 let start = Instant::now();
                 match self.snapshots.take() {
-                    Ok(snapshot) => {
+                    Ok(mut snapshot) => {
+                        // Never chosen, and most of the processes of many machines.
+                        snapshot.tasks.retain(|task| !task.kernel_thread);
                         self.follow(&snapshot);
                         match sender.try_send(snapshot) {
                             Ok(()) | Err(TrySendError::Full(_)) => {}
@@ -160,11 +182,18 @@ impl Watch {
                 last = Some((Instant::now(), start.elapsed()));
             }
             thread::sleep(match share {
-                near if near >= PACE[1].0 => Duration::from_millis(5),
+                near if near >= PACE[1].0 && !calm => Duration::from_millis(5),
                 some if some >= 0.5 => Duration::from_millis(20),
                 _ => Duration::from_millis(50),
             });
         }
+    }
+
+    fn is_calm(&mut self, share: f64) -> bool {
+        if (share - self.moved.1).abs() > STEP {
+            self.moved = (Instant::now(), share);
+        }
+        self.moved.0.elapsed() > CALM_AFTER
     }
 
     fn look(&mut self) -> f64 {

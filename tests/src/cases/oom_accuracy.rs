@@ -30,7 +30,7 @@ use crate::{
 /// Herds unless `MEMTRACE_OOM_KILLS` says otherwise.
 const KILLS: u64 = 3;
 /// How fast a herd grows, KiB a second.
-const GROW_KIB: u64 = 16 << 10;
+const GROW_KIB: u64 = 32 << 10;
 /// Readings of the baselines that are kept.
 const READINGS: usize = 64;
 
@@ -99,7 +99,7 @@ fn herd(host: &Host, seed: u64) -> anyhow::Result<Value> {
             writer.write_all(b"grow\n").context("telling the herd")?;
             None
         }
-        false => Some(fill(&room, host.scaled(GROW_KIB))?),
+        false => Some(fill(&room, host.scaled(GROW_KIB) / 2)?),
     };
     let report = watch.wait()?;
     let readings = baselines.stop();

@@ -64,6 +64,16 @@ impl Watch {
     pub(super) fn start(host: &Host, cgroup: &str, kills: u64) -> anyhow::Result<Self> {
         let mut command = process::command(&host.memtrace, ["-v", "oom", "watch", "-o", "json"]);
         command.args(["--kills", &kills.to_string(), "--for", "110s", cgroup]);
+        // For fixtures: MEMTRACE_OOM_RECORD names a folder, which gets a recording a watch.
+        if let Some(folder) = std::env::var_os("MEMTRACE_OOM_RECORD") {
+            let name = format!(
+                "{}-{kills}.rec",
+                cgroup.rsplit('/').next().unwrap_or_default()
+            );
+            command
+                .arg("--record")
+                .arg(PathBuf::from(folder).join(name));
+        }
         let mut watch = Running::start(&mut command)?;
         watch.wait_for_stderr("attached")?;
         // One look before anything grows.

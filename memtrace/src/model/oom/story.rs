@@ -2,6 +2,7 @@
 
 use super::{
     crosscheck::{Difference, differences},
+    fallen,
     foretold::Foretold,
     kills::Kills,
     limit::{Limit, victim_path},
@@ -53,6 +54,8 @@ pub struct KillStory {
     pub at_kill: Option<AtKill>,
     /// The window before.
     pub window: Option<Window>,
+    /// Processes that share the victim's memory, and so die with it; the kernel does not mark them.
+    pub sharers: Vec<(u32, String)>,
     /// The prediction that stood.
     pub foretold: Option<Foretold>,
     /// Where hooks and kernel log differ.
@@ -76,6 +79,7 @@ impl KillStory {
             window: Window::of(&report, limit.as_ref(), kills),
             differences: differences(&report, kills),
             complete_after_ns: now_ns.saturating_sub(report.time_ns),
+            sharers: sharers(&report, kills),
             limit,
             totalpages,
             table,
@@ -91,6 +95,21 @@ impl KillStory {
         let row = self.table.as_ref()?.row(self.report.victim.pid)?;
         Some((row.model_points?, false))
     }
+}
+
+/// As of the last look before the kill (mm/oom_kill.c, `__oom_kill_process`).
+fn sharers(report: &KillReport, kills: &Kills) -> Vec<(u32, String)> {
+    let Some(snapshot) = kills.standing().before_newest_first(report.time_ns).next() else {
+        return Vec::new();
+    };
+    let pid = report.victim.pid;
+    let Some(victim) = snapshot.tasks.iter().find(|task| task.pid == pid) else {
+        return Vec::new();
+    };
+    fallen::sharers(snapshot, victim)
+        .filter(|task| report.also_killed.iter().all(|told| told.pid != task.pid))
+        .map(|task| (task.pid, task.comm.clone()))
+        .collect()
 }
 
 /// The kernel marks a process without a choice where it is dying already, and then writes nothing to

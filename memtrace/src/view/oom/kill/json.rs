@@ -37,7 +37,7 @@ pub fn render(story: &KillStory, facts: &OomWatchFacts) -> String {
         "candidates_source": story.table.as_ref().map(|table| table.source.id()),
         "candidates": story.table.iter().flat_map(|table| &table.rows).map(candidate)
             .collect::<Vec<_>>(),
-        "also_killed": report.also_killed.iter().map(|one| task(one, None)).collect::<Vec<_>>(),
+        "also_killed": also_killed(story),
         "reaped_after_seconds": report.reaped_after_ns.map(seconds),
         "gone_after_seconds": report.gone_after_ns.map(seconds),
         "at_kill": story.at_kill.as_ref().map(at_kill),
@@ -66,6 +66,21 @@ fn task(task: &OwnedBy, path: Option<&str>) -> Value {
         "cgroup": path,
         "cgroup_id": task.cgroup_id,
     })
+}
+
+fn also_killed(story: &KillStory) -> Vec<Value> {
+    let marked = story.report.also_killed.iter().map(|one| {
+        json!({
+            "pid": one.pid,
+            "comm": one.comm,
+            "cgroup_id": one.cgroup_id,
+            "reason": "oom_group",
+        })
+    });
+    let sharers = story.sharers.iter().map(|(pid, comm)| {
+        json!({"pid": pid, "comm": comm, "cgroup_id": null, "reason": "shares_memory"})
+    });
+    marked.chain(sharers).collect()
 }
 
 fn candidate(row: &Row) -> Value {

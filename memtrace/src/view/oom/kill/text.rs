@@ -44,6 +44,14 @@ pub fn render(story: &KillStory, facts: &OomWatchFacts) -> String {
         let names: Vec<_> = report.also_killed.iter().map(who).collect();
         say("ALSO", format!("{}: memory.oom.group", names.join(", ")));
     }
+    if !story.sharers.is_empty() {
+        let names = story.sharers.iter().map(|(pid, comm)| name(comm, *pid));
+        let names = names.collect::<Vec<_>>().join(", ");
+        lines.extend(labelled(
+            "ALSO",
+            &format!("{names}: shares the victim's memory"),
+        ));
+    }
     lines.extend(memory(story));
     if let Some(table) = &story.table {
         lines.extend(candidates(story, table));
