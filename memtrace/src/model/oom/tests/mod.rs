@@ -2,6 +2,7 @@
 //! real kernels said.
 
 mod choice;
+mod kills;
 mod prediction;
 mod transcription;
 
