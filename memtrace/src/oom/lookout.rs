@@ -12,19 +12,13 @@ use std::{
 
 use tokio::sync::mpsc::{Receiver, Sender, channel, error::TrySendError};
 
-use super::{Snapshots, node::available_share};
-use crate::{
-    cgroup::{CgroupReader, Hierarchy, UsageFile},
-    input::{OomMemory, OomSnapshot},
-    model::oom::pinned_share,
-};
+use super::{Snapshots, domain::Domain, node::available_share};
+use crate::input::OomSnapshot;
 
 /// Snapshots that wait for the receiver; one more is dropped, the next is newer anyway.
 const WAITING: usize = 4;
-/// From this share of a limit on, usage may be all cache, so `memory.stat` is asked.
-const MAYBE_NEAR: f64 = 0.7;
-/// How often it is asked for a domain that is not near.
-const ASK: Duration = Duration::from_millis(100);
+/// How often the node's memory is read.
+const ASK_NODE: Duration = Duration::from_millis(100);
 /// From each of these shares on a snapshot, at most this often, with a rest of so many times its
 /// cost after it.
 const PACE: [(f64, Duration, u32); 4] = [
@@ -78,58 +72,6 @@ impl Drop for Lookout {
         {
             log::error!("the thread that takes snapshots panicked");
         }
-    }
-}
-
-/// A cgroup with a limit.
-struct Domain {
-    id: u64,
-    limit_bytes: u64,
-    usage: UsageFile,
-    reader: CgroupReader,
-    /// As of the last look.
-    memory: OomMemory,
-    share: f64,
-    asked: Option<Instant>,
-}
-
-impl Domain {
-    fn open(hierarchy: &Hierarchy, id: u64, path: &str, memory: &OomMemory) -> Option<Self> {
-        let directory = hierarchy.directory_at(path)?;
-        let version = hierarchy.version();
-        Some(Self {
-            id,
-            limit_bytes: memory.sample.limit_bytes?,
-            // A cgroup that goes meanwhile is no domain any more.
-            usage: UsageFile::open(version, &directory).ok()??,
-            reader: CgroupReader::open(version, &directory).ok()?,
-            memory: *memory,
-            share: pinned_share(memory).unwrap_or(0.0),
-            asked: None,
-        })
-    }
-
-    /// How near it is.
-    fn look(&mut self) -> f64 {
-        let usage = match self.usage.read() {
-            Ok(Some(bytes)) => bytes,
-            // Gone: the next snapshot leaves it out.
-            Ok(None) | Err(_) => return 0.0,
-        };
-        let share = usage as f64 / self.limit_bytes.max(1) as f64;
-        if share < MAYBE_NEAR {
-            (self.share, self.asked) = (share, None);
-            return share;
-        }
-        let fresh = |asked: Instant| self.share < MAYBE_NEAR && asked.elapsed() < ASK;
-        if !self.asked.is_some_and(fresh)
-            && let Ok(sample) = self.reader.sample()
-        {
-            self.memory.sample = sample;
-            self.asked = Some(Instant::now());
-            self.share = pinned_share(&self.memory).unwrap_or(0.0);
-        }
-        self.share
     }
 }
 
@@ -197,7 +139,7 @@ impl Watch {
     }
 
     fn look(&mut self) -> f64 {
-        if self.node_read.is_none_or(|at| at.elapsed() >= ASK) {
+        if self.node_read.is_none_or(|at| at.elapsed() >= ASK_NODE) {
             self.node_read = Some(Instant::now());
             // Unknown counts as far away: the slow pace goes on.
             self.node_share = available_share().map_or(0.0, |available| 1.0 - available);
@@ -217,7 +159,7 @@ impl Watch {
             else {
                 continue;
             };
-            let same = |domain: &Domain| domain.id == cgroup.id && domain.limit_bytes == limit;
+            let same = |domain: &Domain| domain.is(cgroup.id, limit);
             let domain = match known.iter().position(same) {
                 Some(place) => Some(known.swap_remove(place)),
                 None => {

@@ -50,7 +50,9 @@ fn victim(time_ns: u64, pid: u32, trigger: u32) -> Input {
 
 /// A herd of `(pid, pages)` in a cgroup of 64 MiB, at an instant.
 fn look(at_ns: u64, herd: &[(u32, i64)]) -> OomSnapshot {
-    let tasks = herd.iter().map(|(pid, pages)| task(*pid, CGROUP, *pages, 0));
+    let tasks = herd
+        .iter()
+        .map(|(pid, pages)| task(*pid, CGROUP, *pages, 0));
     let cgroups = vec![
         cgroup(ROOT, None, None),
         cgroup(CGROUP, Some(ROOT), Some(64)),
@@ -119,7 +121,10 @@ fn without_hooks_the_log_and_the_looks_tell() {
     assert_eq!(limit.cgroup_id, Some(CGROUP));
     assert_eq!((story.fate, story.totalpages), (Fate::Chosen, Some(16_384)));
     let table = story.table.as_ref().unwrap();
-    assert_eq!((table.source, table.rows.len()), (TableSource::KernelLog, 3));
+    assert_eq!(
+        (table.source, table.rows.len()),
+        (TableSource::KernelLog, 3)
+    );
     assert_eq!(story.points(), Some((910, false)));
     let foretold = story.foretold.as_ref().unwrap();
     assert_eq!(foretold.now.held, Held::Right);
@@ -207,7 +212,10 @@ fn the_log_is_held_against_the_hooks() {
 fn the_history_stays_small() {
     let mut kills = Kills::new(facts(None));
     for at in 0..7_000_u64 {
-        kills.apply(&Input::OomSnapshot(Box::new(look(at * 10 * MS, &[(4, 900)]))));
+        kills.apply(&Input::OomSnapshot(Box::new(look(
+            at * 10 * MS,
+            &[(4, 900)],
+        ))));
     }
     let kept: Vec<_> = kills.standing().before_newest_first(u64::MAX).collect();
     let oldest = kept.last().unwrap().time.monotonic_ns;

@@ -1,7 +1,10 @@
 //! `oom watch`: one kill, for people and for programs.
 
+mod candidates;
+mod foretold;
 mod gfp;
 mod json;
+mod memory;
 mod text;
 
 pub use self::{json::render as json, text::render as text};

@@ -1,13 +1,10 @@
 //! A block of lines a kill.
 
-use super::{gfp, time};
+use super::{candidates, foretold, gfp, memory, time};
 use crate::{
     input::{OomConstraint, OomWatchFacts, OwnedBy},
     model::{
-        oom::{
-            Confidence, Fate, Held, KillStory, Limit, Owner, PARTS, Prophecy, Table, TableSource,
-            part,
-        },
+        oom::{Fate, KillStory, Limit, Owner},
         words::{escaped, mib, signed_mib},
     },
     view::{
@@ -17,8 +14,6 @@ use crate::{
     },
 };
 
-/// Rows of the table; JSON has them all.
-const ROWS: usize = 12;
 /// Width of the labels.
 const LABEL: usize = 9;
 
@@ -52,11 +47,11 @@ pub fn render(story: &KillStory, facts: &OomWatchFacts) -> String {
             &format!("{names}: shares the victim's memory"),
         ));
     }
-    lines.extend(memory(story));
+    lines.extend(memory::lines(story));
     if let Some(table) = &story.table {
-        lines.extend(candidates(story, table));
+        lines.extend(candidates::lines(story, table));
     }
-    for text in foretold(story) {
+    for text in foretold::texts(story) {
         lines.extend(labelled("FORETOLD", &text));
     }
     lines.extend(labelled("TRUST", &trust(story, facts)));
@@ -65,7 +60,7 @@ pub fn render(story: &KillStory, facts: &OomWatchFacts) -> String {
     lines.join("\n")
 }
 
-fn labelled(label: &str, text: &str) -> Vec<String> {
+pub(super) fn labelled(label: &str, text: &str) -> Vec<String> {
     let wrapped = wrap(text, WIDTH - LABEL);
     let mark = |index| if index == 0 { label } else { "" };
     let line = |(index, line): (usize, String)| format!("{:<LABEL$}{line}", mark(index));
@@ -192,166 +187,6 @@ fn victim(story: &KillStory) -> String {
         text += &format!("; memory reaped after {:.1} ms", ms(ns));
     }
     text
-}
-
-fn memory(story: &KillStory) -> Vec<String> {
-    let mut lines = Vec::new();
-    if let Some(memory) = &story.at_kill {
-        let when = match memory.before_ns {
-            Some(ns) => format!("read {:.0} ms before", seconds(ns) * 1e3),
-            None => "as the kernel log has it".to_owned(),
-        };
-        let usage = memory.usage_bytes.map_or("?".to_owned(), |b| mib(b as i64));
-        lines.push(format!("AT KILL  MiB, usage {usage}, {when}"));
-        let shown = |name: &&&str| part(&memory.stat, name).is_some_and(|bytes| bytes >= 1 << 16);
-        for name in PARTS.iter().filter(shown) {
-            let bytes = part(&memory.stat, name).unwrap_or(0) as i64;
-            let lists = match (*name, memory.stat.active_file, memory.stat.inactive_file) {
-                ("file", Some(active), Some(inactive)) => format!(
-                    "  active {}, inactive {}",
-                    mib(active as i64),
-                    mib(inactive as i64)
-                ),
-                _ => String::new(),
-            };
-            lines.push(format!("  {name:<20}{:>9}{lists}", mib(bytes)));
-        }
-    }
-    if let Some(window) = &story.window {
-        let length = seconds(window.length_ns);
-        lines.push(format!("GREW     last {length:.1} s, MiB"));
-        let shown = |(_, change): &&(&str, i64)| change.abs() >= 1 << 16;
-        for (name, change) in window.change.iter().filter(shown) {
-            lines.push(format!("  {name:<20}{:>9}", signed_mib(*change)));
-        }
-        if let Some(pages) = window.victim_grew_pages {
-            lines.push(format!("  {:<20}{pages:>+9} pages", "the victim"));
-        }
-        let percent = |share: f64| share * 100.0;
-        let mut facts = Vec::new();
-        if let Some((some, full)) = window.some.zip(window.full) {
-            facts.push(format!(
-                "PSI some {:.0} %, full {:.0} %",
-                percent(some),
-                percent(full)
-            ));
-        }
-        if let Some((scanned, stolen)) = window.scanned_and_stolen {
-            facts.push(format!("scanned {scanned} pages, stolen {stolen}"));
-        }
-        if let Some(max) = window.max_events {
-            facts.push(format!("at the limit {max} times"));
-        }
-        if !facts.is_empty() {
-            lines.extend(labelled("PRESSURE", &facts.join("; ")));
-        }
-    }
-    lines
-}
-
-fn candidates(story: &KillStory, table: &Table) -> Vec<String> {
-    let source = match table.source {
-        TableSource::Hooks => "the kernel's own points, read in its scan",
-        TableSource::KernelLog => "the model's points, from the kernel log's table",
-        TableSource::Snapshot => "the model's points, from the last look before the kill",
-    };
-    let mut lines = vec![
-        format!("CANDIDATES  {source}"),
-        format!(
-            "  {:>7} {:<15} {:>8} {:>7} {:>6} {:>5} {:>10} {:>10}",
-            "PID", "comm", "rss", "swap", "pt", "adj", "kernel", "model"
-        ),
-    ];
-    let points = |points: Option<i64>| match points {
-        Some(i64::MIN) => "never".to_owned(),
-        Some(i64::MAX) => "first".to_owned(),
-        Some(points) => points.to_string(),
-        None => "?".to_owned(),
-    };
-    let mut rows: Vec<_> = table.rows.iter().collect();
-    // The last of equals wins, so later ones come first.
-    rows.reverse();
-    rows.sort_by_key(|row| std::cmp::Reverse(row.kernel_points.or(row.model_points)));
-    for row in rows.iter().take(ROWS) {
-        let killed = if row.pid == story.report.victim.pid {
-            "  killed"
-        } else {
-            ""
-        };
-        let never = row.eligible == Some(false);
-        let model = if never {
-            Some(i64::MIN)
-        } else {
-            row.model_points
-        };
-        let differs = if row.agrees == Some(false) {
-            "  DIFFERS"
-        } else {
-            ""
-        };
-        lines.push(format!(
-            "  {:>7} {:<15} {:>8} {:>7} {:>6} {:>5} {:>10} {:>10}{killed}{differs}",
-            row.pid,
-            escaped(&row.comm),
-            row.rss_pages,
-            row.swap_pages,
-            row.pagetable_pages,
-            row.oom_score_adj,
-            points(row.kernel_points),
-            points(model),
-        ));
-    }
-    if rows.len() > ROWS {
-        lines.push(format!("  and {} more", rows.len() - ROWS));
-    }
-    lines
-}
-
-fn foretold(story: &KillStory) -> Vec<String> {
-    let Some(foretold) = &story.foretold else {
-        return match story.fate {
-            Fate::WasDying => Vec::new(),
-            Fate::Chosen | Fate::Unknown => {
-                vec!["nothing: the domain is unknown, or was never looked at before".to_owned()]
-            }
-        };
-    };
-    let since = foretold.since_ns.map_or(String::new(), |ns| {
-        format!(", and in each look for {:.1} s", seconds(ns))
-    });
-    let mut texts = vec![format!("{}{since}", prophecy(&foretold.now, "now"))];
-    texts.extend(
-        foretold
-            .at_limit
-            .iter()
-            .map(|one| prophecy(one, "at the limit")),
-    );
-    texts
-}
-
-fn prophecy(one: &Prophecy, when: &str) -> String {
-    let whom = match &one.victim {
-        Some((pid, comm)) => name(comm, *pid),
-        None => "nobody".to_owned(),
-    };
-    let sure = match one.confidence {
-        Some(Confidence::Certain) => ", certain",
-        Some(Confidence::Likely) => ", likely",
-        Some(Confidence::Tie) => ", a tie",
-        None => "",
-    };
-    let share = one.share.map_or(String::new(), |share| {
-        format!(" at {:.0} % of the limit", share * 100.0)
-    });
-    let held = match one.held {
-        Held::Right => "right".to_owned(),
-        Held::Tie => "another one with equal points: a tie".to_owned(),
-        Held::Wrong(cause) => format!("WRONG, because {}", cause.words()),
-    };
-    format!(
-        "{when}: {whom}{sure}, {:.0} ms before{share}: {held}",
-        seconds(one.before_ns) * 1e3
-    )
 }
 
 fn trust(story: &KillStory, facts: &OomWatchFacts) -> String {
