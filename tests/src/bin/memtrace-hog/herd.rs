@@ -110,8 +110,10 @@ impl Herd {
             if leader_exits {
                 arguments.push("--leader-exits".to_owned());
             }
-            let grow = match self.grow_kib > 0 && random.one_in(2) {
-                true => 1 + random.below(2 * self.grow_kib * 1024 / count),
+            let rate = self.grow_kib * 1024 / count;
+            // Not too slow: the kill is waited for.
+            let grow = match rate > 0 && random.one_in(2) {
+                true => rate / 2 + random.below(2 * rate),
                 false => 0,
             };
             arguments.extend(["--grow".to_owned(), grow.to_string()]);
