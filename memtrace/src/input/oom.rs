@@ -210,8 +210,11 @@ pub enum TaskSource {
 /// Everything that decides whom the OOM killer would choose, at one instant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OomSnapshot {
-    /// When the processes were read.
+    /// When reading the processes began.
     pub time: Timestamp,
+    /// When it was done, `CLOCK_MONOTONIC`; `None` in recordings of older versions.
+    #[serde(default)]
+    pub done_ns: Option<u64>,
     /// memtrace's own version.
     pub memtrace_version: String,
     /// `uname -r`, for people.

@@ -62,7 +62,7 @@ impl Standing {
 
     /// The newest snapshot that was taken before an instant, without those killed since.
     pub(super) fn pair_before(&self, time_ns: u64) -> Option<Pair> {
-        let before = |snapshot: &&Rc<OomSnapshot>| snapshot.time.monotonic_ns < time_ns;
+        let before = |snapshot: &&Rc<OomSnapshot>| done_ns(snapshot) < time_ns;
         let later = self.history.iter().rev().find(before)?;
         Some(Pair {
             earlier: self.before(later),
@@ -73,7 +73,7 @@ impl Standing {
     /// The pair at which a domain came near its limit, if it did and still is.
     pub(super) fn pair_near(&self, domain: u64, time_ns: u64) -> Option<Pair> {
         let pair = self.near.get(&domain)?;
-        (pair.later.time.monotonic_ns < time_ns).then(|| Pair {
+        (done_ns(&pair.later) < time_ns).then(|| Pair {
             earlier: pair.earlier.clone(),
             later: self.without_the_dead(&pair.later, time_ns),
         })
@@ -81,7 +81,7 @@ impl Standing {
 
     /// All snapshots before an instant, newest first.
     pub(super) fn before_newest_first(&self, time_ns: u64) -> impl Iterator<Item = &OomSnapshot> {
-        let before = move |snapshot: &&Rc<OomSnapshot>| snapshot.time.monotonic_ns < time_ns;
+        let before = move |snapshot: &&Rc<OomSnapshot>| done_ns(snapshot) < time_ns;
         self.history.iter().rev().filter(before).map(AsRef::as_ref)
     }
 
@@ -168,6 +168,11 @@ impl Standing {
             self.history.remove(place);
         }
     }
+}
+
+/// When all of a snapshot had been read: one under way while a process is killed may miss it.
+fn done_ns(snapshot: &OomSnapshot) -> u64 {
+    snapshot.done_ns.unwrap_or(snapshot.time.monotonic_ns)
 }
 
 /// The share of a domain that reclaim cannot take away; `None` without a limit.

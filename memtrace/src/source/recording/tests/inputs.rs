@@ -99,6 +99,7 @@ pub(super) fn every_input() -> Vec<Input> {
                 unix_ns: 1,
                 monotonic_ns: 2,
             },
+            done_ns: Some(3),
             memtrace_version: "0.1.0".into(),
             kernel_release: "6.18.0".into(),
             page_size_bytes: 4096,
