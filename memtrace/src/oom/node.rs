@@ -2,9 +2,10 @@
 
 use std::{fs, io};
 
-use crate::input::OomNode;
+use crate::{cgroup::parse_pressure, input::OomNode};
 
 const MEMINFO: &str = "/proc/meminfo";
+const PRESSURE: &str = "/proc/pressure/memory";
 
 /// Reads `/proc/meminfo` and `/proc/sys/vm`.
 ///
@@ -21,6 +22,10 @@ pub fn read_node() -> io::Result<OomNode> {
     node.swappiness = sysctl("swappiness");
     node.panic_on_oom = sysctl("panic_on_oom");
     node.kill_allocating_task = sysctl("oom_kill_allocating_task").map(|set| set != 0);
+    // Without PSI there is no such file, or opening it fails (EOPNOTSUPP).
+    node.pressure = fs::read_to_string(PRESSURE)
+        .ok()
+        .and_then(|text| parse_pressure(&text).ok().flatten());
     node.memory_nodes = fs::read_dir("/sys/devices/system/node").ok().map(|nodes| {
         let is_node = |name: &str| {
             name.strip_prefix("node")

@@ -47,5 +47,5 @@ pub use self::{
     standing::pinned_share,
     story::{Fate, KillStory},
     table::{Row, Table, TableSource},
-    window::{AtKill, PARTS, Window, part},
+    window::{AtKill, PARTS, Waited, Window, part},
 };

@@ -1,7 +1,7 @@
 //! A domain's memory at a kill, and what became of it in the window before.
 
 use super::{kills::Kills, limit::Limit, report::KillReport};
-use crate::input::{CgroupSample, MemoryStat, OomSnapshot};
+use crate::input::{CgroupSample, MemoryStat, OomNode, OomSnapshot, Pressure};
 
 /// The parts of a domain's memory, by their names in `memory.stat`.
 pub const PARTS: &[&str] = &[
@@ -48,6 +48,28 @@ pub struct AtKill {
     pub stat: MemoryStat,
 }
 
+/// Shares of a time in which tasks waited for memory (PSI).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Waited {
+    /// Some task.
+    pub some: f64,
+    /// All tasks.
+    pub full: f64,
+}
+
+impl Waited {
+    fn between(before: Option<Pressure>, after: Option<Pressure>, length_ns: u64) -> Option<Self> {
+        let (before, after) = before.zip(after)?;
+        let share = |before: u64, after: u64| {
+            (after.saturating_sub(before) as f64 * 1e3 / length_ns as f64).min(1.0)
+        };
+        Some(Self {
+            some: share(before.some_total_us, after.some_total_us),
+            full: share(before.full_total_us, after.full_total_us),
+        })
+    }
+}
+
 /// What became of a domain in the window before a kill.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Window {
@@ -57,10 +79,10 @@ pub struct Window {
     pub change: Vec<(&'static str, i64)>,
     /// How much the victim grew, pages; `None` if it was not there at the start.
     pub victim_grew_pages: Option<i64>,
-    /// Share of the time in which some task waited for memory (PSI); `None` where it is off.
-    pub some: Option<f64>,
-    /// Share of the time in which all tasks waited.
-    pub full: Option<f64>,
+    /// Waiting for memory in the domain (PSI); `None` on v1 and where it is off.
+    pub waited: Option<Waited>,
+    /// The same of the whole machine.
+    pub waited_on_node: Option<Waited>,
     /// Pages that reclaim looked at and took; `None` where the cgroup does not count them (v1).
     pub scanned_and_stolen: Option<(u64, u64)>,
     /// Times that usage was about to exceed the limit.
@@ -79,7 +101,7 @@ impl AtKill {
             });
         }
         let id = limit?.cgroup_id?;
-        let (time_ns, sample) = samples(kill, id, kills).next()?;
+        let (time_ns, sample, _) = samples(kill, id, kills).next()?;
         Some(Self {
             before_ns: Some(kill.time_ns - time_ns),
             usage_bytes: sample.usage_bytes,
@@ -93,17 +115,12 @@ impl Window {
     /// From the samples there are; `None` with fewer than two.
     pub(super) fn of(kill: &KillReport, limit: Option<&Limit>, kills: &Kills) -> Option<Self> {
         let id = limit?.cgroup_id?;
-        let (end_ns, last) = samples(kill, id, kills).next()?;
-        let (start_ns, first) = samples(kill, id, kills).last()?;
+        let (end_ns, last, last_node) = samples(kill, id, kills).next()?;
+        let (start_ns, first, first_node) = samples(kill, id, kills).last()?;
         let length_ns = end_ns.checked_sub(start_ns).filter(|length| *length > 0)?;
         let moved = |name: &&'static str| {
             let change = part(&last.stat, name)? as i64 - part(&first.stat, name)? as i64;
             Some((*name, change))
-        };
-        let pressure = first.pressure.zip(last.pressure);
-        let waited = |before: u64, after: u64| {
-            let share = after.saturating_sub(before) as f64 * 1e3 / length_ns as f64;
-            share.min(1.0)
         };
         let between =
             |before: Option<u64>, after: Option<u64>| Some(after?.saturating_sub(before?));
@@ -111,8 +128,8 @@ impl Window {
             length_ns,
             change: PARTS.iter().filter_map(moved).collect(),
             victim_grew_pages: grown(kill, kills),
-            some: pressure.map(|(before, after)| waited(before.some_total_us, after.some_total_us)),
-            full: pressure.map(|(before, after)| waited(before.full_total_us, after.full_total_us)),
+            waited: Waited::between(first.pressure, last.pressure, length_ns),
+            waited_on_node: Waited::between(first_node.pressure, last_node.pressure, length_ns),
             scanned_and_stolen: between(first.stat.pgscan, last.stat.pgscan)
                 .zip(between(first.stat.pgsteal, last.stat.pgsteal)),
             max_events: between(first.events.max, last.events.max),
@@ -125,10 +142,11 @@ fn samples<'a>(
     kill: &KillReport,
     id: u64,
     kills: &'a Kills,
-) -> impl Iterator<Item = (u64, &'a CgroupSample)> {
+) -> impl Iterator<Item = (u64, &'a CgroupSample, &'a OomNode)> {
     let sample = move |snapshot: &'a OomSnapshot| {
         let cgroup = snapshot.cgroups.iter().find(|cgroup| cgroup.id == id)?;
-        Some((snapshot.time.monotonic_ns, &cgroup.memory.as_ref()?.sample))
+        let sample = &cgroup.memory.as_ref()?.sample;
+        Some((snapshot.time.monotonic_ns, sample, &snapshot.node))
     };
     kills
         .standing()

@@ -3,7 +3,7 @@
 use super::text::labelled;
 use crate::{
     model::{
-        oom::{AtKill, KillStory, PARTS, Window, part},
+        oom::{AtKill, KillStory, PARTS, Waited, Window, part},
         words::{mib, signed_mib},
     },
     view::time::seconds,
@@ -54,14 +54,18 @@ fn window(window: &Window) -> Vec<String> {
     if let Some(pages) = window.victim_grew_pages {
         lines.push(format!("  {:<20}{pages:>+9} pages", "the victim"));
     }
-    let percent = |share: f64| share * 100.0;
     let mut facts = Vec::new();
-    if let Some((some, full)) = window.some.zip(window.full) {
-        facts.push(format!(
-            "PSI some {:.0} %, full {:.0} %",
-            percent(some),
-            percent(full)
-        ));
+    for (whose, waited) in [
+        ("PSI", window.waited),
+        ("node's PSI", window.waited_on_node),
+    ] {
+        if let Some(Waited { some, full }) = waited {
+            facts.push(format!(
+                "{whose} some {:.0} %, full {:.0} %",
+                some * 100.0,
+                full * 100.0
+            ));
+        }
     }
     if let Some((scanned, stolen)) = window.scanned_and_stolen {
         facts.push(format!("scanned {scanned} pages, stolen {stolen}"));
