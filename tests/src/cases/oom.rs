@@ -129,9 +129,10 @@ fn herd(host: &Host, seed: u64, grades: &mut Grades) -> anyhow::Result<()> {
     let mut log = KernelLog::open()?;
 
     let [by_score, by_rss] = baselines(&room)?;
-    let threads = threads(&room)?;
+    let mut threads = threads(&room)?;
     let predicted = predict(host, &cgroup)?;
     let filler = fill(&room, 0)?;
+    threads.insert(filler.pid(), filler.pid());
     let report = watch.wait()?;
     drop(filler);
     let report: Value = serde_json::from_slice(&report.stdout)
@@ -289,13 +290,19 @@ pub(super) fn fill(room: &Room<'_>, rate_kib: u64) -> anyhow::Result<Filler> {
     process::join_at(&mut command, &leaf)?;
     Ok(Filler {
         file,
-        _running: Running::start(&mut command)?,
+        running: Running::start(&mut command)?,
     })
 }
 
 pub(super) struct Filler {
     file: std::path::PathBuf,
-    _running: Running,
+    running: Running,
+}
+
+impl Filler {
+    pub(super) fn pid(&self) -> u32 {
+        self.running.pid()
+    }
 }
 
 impl Drop for Filler {
@@ -345,15 +352,17 @@ pub(super) fn lowest_adj() -> i32 {
     }
 }
 
-/// The first process that the kernel log names; `None` if it names none in time.
+/// The first of these processes that the kernel log names; `None` if it names none in time.
 pub(super) fn first_killed(
     log: &mut KernelLog,
     threads: &BTreeMap<u32, u32>,
 ) -> anyhow::Result<Option<u32>> {
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(2) {
-        if let Some(line) = log.killed()?.first() {
-            return Ok(Some(threads.get(&line.pid).copied().unwrap_or(line.pid)));
+        // Others on this machine may be killed at the same time.
+        let killed = log.killed()?;
+        if let Some(pid) = killed.iter().find_map(|line| threads.get(&line.pid)) {
+            return Ok(Some(*pid));
         }
         thread::sleep(Duration::from_millis(10));
     }

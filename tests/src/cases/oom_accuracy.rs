@@ -98,7 +98,7 @@ fn herd(host: &Host, seed: u64) -> anyhow::Result<Value> {
     let mut watch = Running::start(&mut watch)?;
     watch.wait_for_stderr("attached")?;
     let mut log = KernelLog::open()?;
-    let threads = threads(&room)?;
+    let mut threads = threads(&room)?;
     let baselines = Baselines::start(processes(&room)?, host.page_bytes);
     // One look at the herd at rest.
     thread::sleep(Duration::from_millis(150));
@@ -109,6 +109,9 @@ fn herd(host: &Host, seed: u64) -> anyhow::Result<Value> {
         }
         false => Some(fill(&room, host.scaled(GROW_KIB) / 2)?),
     };
+    if let Some(filler) = &filler {
+        threads.insert(filler.pid(), filler.pid());
+    }
     let report = watch.wait()?;
     let readings = baselines.stop();
     drop(filler);

@@ -45,7 +45,8 @@ pub enum Cause {
     AdjChanged,
     /// The counters' error bound is larger than the margin was.
     CounterError,
-    /// The victim grew, or the one predicted shrank, by more than the margin since.
+    /// The victim gained on the one predicted since, or, of a forecast at the limit, grew otherwise
+    /// than foretold.
     Moved,
     /// None of these.
     Unexplained,
@@ -251,8 +252,8 @@ impl Actual<'_> {
             return Some(Cause::CounterError);
         }
         let held = |row: &super::Row| row.rss_pages + row.swap_pages + row.pagetable_pages;
-        let before = named.badness.memory_pages() - actual.badness.memory_pages();
-        let after = held(named_then) - held(actual_then);
-        (after < before).then_some(Cause::Moved)
+        let adj = named.badness.adj_pages - actual.badness.adj_pages;
+        let lead = held(named_then) - held(actual_then) + adj;
+        (lead < margin).then_some(Cause::Moved)
     }
 }
