@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, ensure};
 use memtrace::kernel::{
-    btf::{Btf, Kind, Type},
+    btf::{Btf, Kind},
     layout::{ResolvedLayout, Source, TABLE},
 };
 
@@ -140,9 +140,7 @@ impl Extract<'_> {
     }
 
     fn function(&mut self, name: &str) {
-        let btf = self.btf;
-        let named = |ty: &Type<'_>| btf.is_named(ty.name_offset, name.as_bytes());
-        btf.funcs().filter(named).for_each(|ty| self.whole(ty.id));
+        self.btf.ids(Kind::Func, name).for_each(|id| self.whole(id));
     }
 
     /// Keeps a type and what it refers to. Structs and enums begin without members, so this ends.

@@ -13,7 +13,8 @@ use crate::{
     folio::{Folio, has_bit, scalar},
     layout::{layout, load_pointer},
     memory::Typed,
-    readers, runs, tasks, workingset,
+    readers::{self, NOBODY},
+    runs, tasks, workingset,
 };
 
 /// A file page moved to the active list. Fires at batch drain, in whichever task drains.
@@ -117,11 +118,11 @@ fn inserted(folio: Folio<Typed>, table: &mut RunTable) {
         (_, Some(tgid)) => (RunKind::RefaultInsertion, tgid, true),
         // tmpfs does not pass the add hook: whoever drains is the best there is.
         (RunKind::ShmemInsertion, None) => (kind, tasks::current_tgid(), false),
-        (_, None) => match readers::table(reader_table::CACHE_ADD)
-            .and_then(|table| readers::touched(table, mapping_id, index).page_by)
-        {
-            Some(tgid) => (kind, tgid, true),
-            None => (kind, tasks::current_tgid(), false),
+        (_, None) => match readers::table(reader_table::CACHE_ADD).map_or(NOBODY, |table| {
+            readers::touched(table, mapping_id, index).page_by
+        }) {
+            NOBODY => (kind, tasks::current_tgid(), false),
+            tgid => (kind, tgid, true),
         },
     };
     let pages = folio.pages(flags, &mut table.scratch);
@@ -146,29 +147,39 @@ fn inserted(folio: Folio<Typed>, table: &mut RunTable) {
 /// whoever touched its file last here (uncertain), else whoever runs (uncertain).
 #[inline(always)]
 fn toucher(mapping_id: u64, index: u64) -> (u32, bool) {
-    let mut file_by = None;
+    let mut file_by = NOBODY;
     if let Some(table) = readers::table(reader_table::ACTIVATION) {
         let touched = readers::touched(table, mapping_id, index);
-        if let Some(tgid) = touched.page_by {
-            return (tgid, true);
+        if touched.page_by != NOBODY {
+            return (touched.page_by, true);
         }
         // The kernel calls `workingset_activation` after it put the page into the batch (mm/swap.c,
         // `folio_mark_accessed`): the page that fills it is drained before, by the task itself.
-        file_by = touched.file_by.map(|_| tasks::current_tgid());
+        if touched.file_by != NOBODY {
+            file_by = tasks::current_tgid();
+        }
     }
     for table in [reader_table::GET_PAGES, reader_table::FAULT] {
         if let Some(table) = readers::table(table) {
             let touched = readers::touched(table, mapping_id, index);
-            if let Some(tgid) = touched.page_by {
-                return (tgid, true);
+            if touched.page_by != NOBODY {
+                return (touched.page_by, true);
             }
-            file_by = file_by.or(touched.file_by);
+            if file_by == NOBODY {
+                file_by = touched.file_by;
+            }
         }
     }
     // What a fault could have mapped was not touched for that: it tells of the file only.
-    let mapped = || readers::last(readers::table(reader_table::MAP_PAGES)?, mapping_id);
-    let tgid = file_by.or_else(mapped);
-    (tgid.unwrap_or_else(tasks::current_tgid), false)
+    if file_by == NOBODY
+        && let Some(table) = readers::table(reader_table::MAP_PAGES)
+    {
+        file_by = readers::last(table, mapping_id);
+    }
+    if file_by == NOBODY {
+        file_by = tasks::current_tgid();
+    }
+    (file_by, false)
 }
 
 #[inline(always)]

@@ -66,13 +66,17 @@ pub fn note(
     bucket.newest = next as u64;
 }
 
+/// No process. Not an `Option`: of a `None` the compiler leaves the number undefined, and may copy
+/// it, which the verifier refuses (`R4 !read_ok`, seen on 6.12).
+pub const NOBODY: u32 = u32::MAX;
+
 /// Who touched a page, by one table.
 pub struct Touched {
-    /// The process that touched this very page last on this CPU.
-    pub page_by: Option<u32>,
-    /// The process that touched the file last on this CPU, if the page is not known and no other
-    /// file of its bucket was touched since.
-    pub file_by: Option<u32>,
+    /// The process that touched this very page last on this CPU, or [`NOBODY`].
+    pub page_by: u32,
+    /// The process that touched the file last on this CPU, if no other file of its bucket was
+    /// touched since; else [`NOBODY`].
+    pub file_by: u32,
 }
 
 /// Who touched a page, by the table given.
@@ -86,22 +90,27 @@ pub fn touched(table: &ReaderTable, mapping: u64, index: u64) -> Touched {
         let read = &bucket.reads[newest.wrapping_sub(age) % BUCKET_READS];
         if read.has(mapping, index) {
             return Touched {
-                page_by: Some(read.tgid),
-                file_by: None,
+                page_by: read.tgid,
+                file_by: read.tgid,
             };
         }
         age += 1;
     }
     Touched {
-        page_by: None,
+        page_by: NOBODY,
         file_by: last(table, mapping),
     }
 }
 
-/// The process that touched a file last, if it was the last file of its bucket, by the table given.
+/// The process that touched a file last, or [`NOBODY`] if that was not the last file of its bucket,
+/// by the table given.
 #[inline(always)]
-pub fn last(table: &ReaderTable, mapping: u64) -> Option<u32> {
+pub fn last(table: &ReaderTable, mapping: u64) -> u32 {
     let bucket = &table.buckets[place(mapping)];
     let last = &bucket.reads[bucket.newest as usize % BUCKET_READS];
-    (last.mapping == mapping && last.pages != 0).then_some(last.tgid)
+    if last.mapping == mapping && last.pages != 0 {
+        last.tgid
+    } else {
+        NOBODY
+    }
 }

@@ -4,9 +4,9 @@ mod attached;
 mod refusal;
 mod rungs;
 
-use std::thread;
-
-use aya::{Btf, Ebpf, EbpfLoader, VerifierLogLevel, maps::MapError, programs::ProgramError};
+use aya::{
+    Btf, Ebpf, EbpfLoader, Endianness, VerifierLogLevel, maps::MapError, programs::ProgramError,
+};
 
 pub use self::attached::{Attached, ShrinkEntry};
 use self::{refusal::is_permission, rungs::attach_plan};
@@ -27,8 +27,8 @@ pub enum AttachError {
     /// The object could not be loaded.
     #[error("loading the BPF object: {0}")]
     Load(#[from] aya::EbpfError),
-    /// aya could not read the kernel's BTF.
-    #[error("reading the kernel's BTF: {0}")]
+    /// aya does not take the types of the hooks.
+    #[error("reading the hooks' types: {0}")]
     Btf(#[from] aya::BtfError),
     /// A map is not as expected.
     #[error("opening BPF map {name}: {error}")]
@@ -97,33 +97,25 @@ pub fn attach(
     let layout = *facts.layout();
     // aya-log's levels: 0 lets nothing pass, and the verifier prunes the calls.
     let log_level: u8 = if options.verbose { 5 } else { 0 };
-    let (ebpf, btf) = thread::scope(|scope| {
-        // The loader parses the kernel's BTF for itself, in tens of milliseconds.
-        let btf = scope.spawn(Btf::from_sys_fs);
-        let ebpf = EbpfLoader::new()
-            // The log is only fetched when a program is refused.
-            .verifier_log_level(VerifierLogLevel::DEBUG)
-            .override_global("LAYOUT", &layout, true)
-            .override_global("AYA_LOG_LEVEL", &log_level, false)
-            .map_max_entries(map::EVENTS, options.ring_bytes)
-            .map_max_entries(
-                map::COUNTER_FLOWS,
-                if options.exact { EXACT_CGROUPS } else { 1 },
-            )
-            .load(OBJECT);
-        (ebpf, btf.join())
-    });
-    let mut ebpf = ebpf.map_err(|error| {
-        if is_permission(&error) {
-            AttachError::NotPermitted
-        } else {
-            error.into()
-        }
-    })?;
-    let btf = match btf {
-        Ok(btf) => btf?,
-        Err(panic) => std::panic::resume_unwind(panic),
-    };
+    let mut ebpf = EbpfLoader::new()
+        // The log is only fetched when a program is refused.
+        .verifier_log_level(VerifierLogLevel::DEBUG)
+        .override_global("LAYOUT", &layout, true)
+        .override_global("AYA_LOG_LEVEL", &log_level, false)
+        .map_max_entries(map::EVENTS, options.ring_bytes)
+        .map_max_entries(
+            map::COUNTER_FLOWS,
+            if options.exact { EXACT_CGROUPS } else { 1 },
+        )
+        .load(OBJECT)
+        .map_err(|error| {
+            if is_permission(&error) {
+                AttachError::NotPermitted
+            } else {
+                error.into()
+            }
+        })?;
+    let btf = Btf::parse(&facts.target_types, Endianness::default())?;
     let (taken, flush) = attach_plan(&mut ebpf, plan, &btf);
     // Without a hook there is nothing to flush, and what refused the hooks refused this too.
     let flushes = taken.iter().any(|signal| !signal.links.is_empty());

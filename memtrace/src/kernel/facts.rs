@@ -1,6 +1,7 @@
 //! What this kernel is and allows, gathered before anything is loaded.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     io::{self, BufRead as _, BufReader},
     path::Path,
@@ -9,7 +10,8 @@ use std::{
 use memtrace_ebpf::layout::Layout;
 
 use super::{
-    btf::{Btf, BtfError},
+    btf::{Btf, BtfError, Kind},
+    hooks::{self, AttachPoint},
     layout::ResolvedLayout,
 };
 use crate::input::{LruKind, RssCounters, StatError};
@@ -52,6 +54,8 @@ pub struct KernelFacts {
     pub resolved: ResolvedLayout,
     /// Tracepoints (`btf_trace_*`) and functions of the hooks that this kernel has.
     pub known_targets: Vec<&'static str>,
+    /// BTF that holds those alone, by the kernel's own type numbers.
+    pub target_types: Vec<u8>,
     /// How far memory.stat and usage may lag.
     pub stat_error: StatError,
     /// What the OOM killer counts of a process.
@@ -74,6 +78,7 @@ impl KernelFacts {
             let reason = "the lockdown forbids reading it (lockdown=confidentiality)";
             resolved.missing.push(("task_comm", reason.to_owned()));
         }
+        let (known_targets, target_ids) = known_targets(&btf);
         let cpus = online_cpus();
         let uname = rustix::system::uname();
         Ok(Self {
@@ -83,7 +88,8 @@ impl KernelFacts {
             lru: lru_kind(),
             locked_down,
             no_kprobes: no_kprobes(),
-            known_targets: known_targets(&btf),
+            known_targets,
+            target_types: btf.sparse(&target_ids),
             stat_error: stat_error(&btf, cpus),
             rss_counters: rss_counters(&btf, cpus),
             resolved,
@@ -204,21 +210,27 @@ fn rss_counters(btf: &Btf<'_>, cpus: u64) -> RssCounters {
     }
 }
 
-fn known_targets(btf: &Btf<'_>) -> Vec<&'static str> {
-    use super::hooks::{AttachPoint, signals};
-    signals()
+/// Targets of the hooks that this kernel has, and the numbers of their types.
+fn known_targets(btf: &Btf<'_>) -> (Vec<&'static str>, BTreeSet<u32>) {
+    hooks::signals()
         .flat_map(|signal| signal.rungs)
         .flat_map(|rung| rung.probes)
-        .filter(|probe| match probe.attach {
-            AttachPoint::TpBtf(name) => btf.tracepoint_args(name).is_some(),
-            AttachPoint::Fentry(name)
-            | AttachPoint::Fexit(name)
-            | AttachPoint::Kprobe(name)
-            | AttachPoint::Kretprobe(name) => btf.has_func(name),
-            AttachPoint::Iter(name) => btf.has_func(&format!("bpf_iter_{name}")),
+        .filter_map(|probe| {
+            let id = match probe.attach {
+                AttachPoint::TpBtf(name) => {
+                    // What is no prototype is no tracepoint.
+                    btf.tracepoint_args(name)?;
+                    btf.ids(Kind::Typedef, &format!("btf_trace_{name}")).next()
+                }
+                AttachPoint::Fentry(name)
+                | AttachPoint::Fexit(name)
+                | AttachPoint::Kprobe(name)
+                | AttachPoint::Kretprobe(name) => btf.ids(Kind::Func, name).next(),
+                AttachPoint::Iter(name) => btf.ids(Kind::Func, &format!("bpf_iter_{name}")).next(),
+            };
+            Some((probe.attach.target(), id?))
         })
-        .map(|probe| probe.attach.target())
-        .collect()
+        .unzip()
 }
 
 /// KERNEL: mm/memcontrol.c. Usage holds up to `MEMCG_CHARGE_BATCH` (64; 32 before 6.0) pages a CPU

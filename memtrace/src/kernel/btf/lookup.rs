@@ -63,8 +63,7 @@ impl<'a> Btf<'a> {
 
     /// Whether the kernel has a function that BTF describes. It may still be inlined everywhere.
     pub fn has_func(&self, name: &str) -> bool {
-        self.funcs()
-            .any(|ty| self.is_named(ty.name_offset, name.as_bytes()))
+        self.ids(Kind::Func, name).next().is_some()
     }
 
     /// Size in bytes of a struct; `None` if there is none, or several that differ.
@@ -285,8 +284,8 @@ impl<'a> Btf<'a> {
     ///
     /// `None` if there is no such function, or if several of that name differ.
     pub fn prototype(&self, function: &str) -> Option<String> {
-        let named = |ty: &Type<'_>| self.is_named(ty.name_offset, function.as_bytes());
-        let mut found = self.funcs().filter(named).map(|ty| self.signature(&ty));
+        let functions = self.ids(Kind::Func, function);
+        let mut found = functions.map(|id| self.signature(&self.type_by_id(id)?));
         let first = found.next()??;
         found
             .all(|other| other.as_ref() == Some(&first))

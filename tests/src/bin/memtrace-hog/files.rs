@@ -68,13 +68,22 @@ pub(crate) fn alternate(first: &Path, second: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Files of [`litter`] that live side by side: one that is removed leaves its inode to the next, which
+/// a tracer could not tell from it.
+const LITTER: u32 = 256;
+
 /// Many files that live for a moment: every one is a new name and new runs for a tracer.
 pub(crate) fn litter(folder: &Path, files: u32) -> anyhow::Result<()> {
     let page = vec![0; page_size()];
-    for number in 0..files {
-        let path = folder.join(format!("litter-{number}"));
-        std::fs::write(&path, &page).with_context(|| format!("writing {}", path.display()))?;
-        std::fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
+    let path = |number| folder.join(format!("litter-{number}"));
+    for first in (0..files).step_by(LITTER as usize) {
+        let batch = first..files.min(first + LITTER);
+        for path in batch.clone().map(path) {
+            std::fs::write(&path, &page).with_context(|| format!("writing {}", path.display()))?;
+        }
+        for path in batch.map(path) {
+            std::fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
+        }
     }
     Ok(())
 }
