@@ -12,6 +12,7 @@ mod footprint;
 mod oom;
 mod oom_accuracy;
 mod oom_scenarios;
+mod oom_scene;
 mod oom_storm;
 mod pressure;
 mod reclaim;

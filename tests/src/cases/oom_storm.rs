@@ -12,7 +12,7 @@ use anyhow::{Context as _, ensure};
 
 use super::{
     oom::{pid, set_limit},
-    oom_scenarios::{Below, Watch},
+    oom_scene::{Below, Watch},
     room::{Room, text},
 };
 use crate::{
