@@ -246,7 +246,6 @@ pub(super) fn node(host: &Host) -> anyhow::Result<Outcome> {
         ));
     }
     let room = Room::new(host)?;
-    let watch = Watch::start(host, text(&room.cgroup.path)?, 1)?;
     let meminfo = fs::read_to_string("/proc/meminfo").context("/proc/meminfo")?;
     let total: u64 = meminfo
         .lines()
@@ -258,10 +257,14 @@ pub(super) fn node(host: &Host) -> anyhow::Result<Outcome> {
                 .ok()
         })
         .context("no MemTotal")?;
+    // One allocation of all memory would be refused (mm/util.c, `__vm_enough_memory`).
+    let part = total * 1024 / 100 * 55;
+    let _other = room.hog_holding(&["anon", &part.to_string()])?;
+    let watch = Watch::start(host, text(&room.cgroup.path)?, 1)?;
     let script = format!(
         "echo 1000 > /proc/self/oom_score_adj; exec {} anon {}",
         text(&host.hog)?,
-        total * 1024
+        part
     );
     let mut hog = process::command(Path::new("/bin/sh"), ["-c", &script]);
     process::join(&mut hog, &room.cgroup)?;

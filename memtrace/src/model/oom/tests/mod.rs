@@ -4,6 +4,7 @@
 mod choice;
 mod kills;
 mod prediction;
+mod recordings;
 mod transcription;
 
 use crate::input::{
