@@ -29,12 +29,21 @@ pub(super) struct Pair {
     pub(super) later: Rc<OomSnapshot>,
 }
 
+/// A domain came near its limit.
+#[derive(Debug)]
+struct Approach {
+    /// The look that first showed it.
+    pair: Pair,
+    /// When it was seen to be far again, `CLOCK_MONOTONIC`: after a kill, for one.
+    left_ns: Option<u64>,
+}
+
 /// The history.
 #[derive(Debug, Default)]
 pub(super) struct Standing {
     history: VecDeque<Rc<OomSnapshot>>,
-    /// By the domain's cgroup.
-    near: BTreeMap<u64, Pair>,
+    /// By the domain's cgroup, oldest first.
+    near: BTreeMap<u64, Vec<Approach>>,
     /// Processes that were killed, and when.
     dead: VecDeque<(u64, u32)>,
 }
@@ -46,16 +55,32 @@ impl Standing {
             earlier: self.before(&later),
             later: Rc::clone(&later),
         };
-        let mut near = BTreeMap::new();
+        let now_ns = snapshot.time.monotonic_ns;
         for cgroup in &snapshot.cgroups {
             let Some(share) = cgroup.memory.as_ref().and_then(pinned_share) else {
                 continue;
             };
-            let kept = self.near.remove(&cgroup.id).filter(|_| share >= FAR);
-            let new = || (share >= NEAR).then(|| pair.clone());
-            near.extend(kept.or_else(new).map(|pair| (cgroup.id, pair)));
+            let approaches = self.near.entry(cgroup.id).or_default();
+            match approaches.last_mut().filter(|last| last.left_ns.is_none()) {
+                Some(last) if share < FAR => last.left_ns = Some(now_ns),
+                Some(_) => {}
+                None if share >= NEAR => approaches.push(Approach {
+                    pair: pair.clone(),
+                    left_ns: None,
+                }),
+                None => {}
+            }
         }
-        self.near = near;
+        let there = |id: &u64| snapshot.cgroups.iter().any(|cgroup| cgroup.id == *id);
+        // A kill of that time may not have been told yet.
+        let asked = |left_ns: u64| now_ns.saturating_sub(left_ns) < GROWTH_NS;
+        self.near.retain(|id, approaches| {
+            if let Some(last) = approaches.last_mut().filter(|_| !there(id)) {
+                last.left_ns = last.left_ns.or(Some(now_ns));
+            }
+            approaches.retain(|one| one.left_ns.is_none_or(asked));
+            !approaches.is_empty()
+        });
         self.history.push_back(later);
         self.thin();
     }
@@ -72,8 +97,11 @@ impl Standing {
 
     /// The pair at which a domain came near its limit, if it did and still is.
     pub(super) fn pair_near(&self, domain: u64, time_ns: u64) -> Option<Pair> {
-        let pair = self.near.get(&domain)?;
-        (done_ns(&pair.later) < time_ns).then(|| Pair {
+        let stood = |one: &&Approach| {
+            done_ns(&one.pair.later) < time_ns && one.left_ns.is_none_or(|left| left >= time_ns)
+        };
+        let Approach { pair, .. } = self.near.get(&domain)?.iter().rev().find(stood)?;
+        Some(Pair {
             earlier: pair.earlier.clone(),
             later: self.without_the_dead(&pair.later, time_ns),
         })

@@ -207,6 +207,30 @@ fn the_log_is_held_against_the_hooks() {
     assert_eq!(what, ["victim_cgroup", "trigger_comm"]);
 }
 
+/// The look after the kill shows a domain that is far from its limit; what stood before it counts.
+#[test]
+fn what_was_foretold_near_the_limit_outlives_the_kill() {
+    let herd = [(3, 100), (4, 900)];
+    let full = |at_ns, used_mib: u64| {
+        let mut look = look(at_ns, &herd);
+        let memory = look.cgroups[1].memory.as_mut().unwrap();
+        memory.sample.usage_bytes = Some(used_mib << 20);
+        look
+    };
+    let mut kills = Kills::new(facts(None));
+    for look in [full(800 * MS, 40), full(900 * MS, 54), full(980 * MS, 60)] {
+        kills.apply(&Input::OomSnapshot(Box::new(look)));
+    }
+    kills.apply(&victim(1_000 * MS, 4, 3));
+    kills.apply(&Input::OomLog(Box::new(logged(4, &herd))));
+    kills.apply(&Input::OomSnapshot(Box::new(full(1_010 * MS, 20))));
+    let stories = kills.settled(1_200 * MS);
+    let foretold = stories[0].foretold.as_ref().unwrap();
+    let at_limit = foretold.at_limit.as_ref().unwrap();
+    assert_eq!((at_limit.held, at_limit.before_ns), (Held::Right, 100 * MS));
+    assert_eq!(foretold.now.before_ns, 20 * MS);
+}
+
 /// However fast the looks come, a minute of them stays a few dozen.
 #[test]
 fn the_history_stays_small() {

@@ -40,9 +40,15 @@ fn the_model_agrees_with_what_kernels_did() {
             told += 1;
             let what = format!("{}: {story:#?}", path.display());
             assert_eq!(story.fate, Fate::Chosen, "{what}");
-            assert!(story.limit.is_some() && story.differences.is_empty(), "{what}");
+            assert!(
+                story.limit.is_some() && story.differences.is_empty(),
+                "{what}"
+            );
             let table = story.table.as_ref().unwrap();
-            assert!(table.rows.iter().all(|row| row.agrees != Some(false)), "{what}");
+            assert!(
+                table.rows.iter().all(|row| row.agrees != Some(false)),
+                "{what}"
+            );
             if table.source == TableSource::Hooks {
                 scans += 1;
                 // Of equals the last.
