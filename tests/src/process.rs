@@ -42,7 +42,12 @@ pub struct Finished {
 
 /// Makes a command join the cgroup before it starts.
 pub fn join(command: &mut Command, cgroup: &TestCgroup) -> anyhow::Result<()> {
-    let procs = cgroup.procs();
+    join_at(command, &cgroup.path)
+}
+
+/// The same by the cgroup's directory.
+pub fn join_at(command: &mut Command, directory: &Path) -> anyhow::Result<()> {
+    let procs = directory.join("cgroup.procs");
     let mut file = std::fs::OpenOptions::new()
         .write(true)
         .open(&procs)
@@ -131,6 +136,11 @@ impl Running {
             thread::sleep(Duration::from_millis(2));
         }
         Ok(())
+    }
+
+    /// What it has printed so far.
+    pub fn so_far(&self) -> String {
+        self.stdout.so_far()
     }
 
     /// Ends its standard input, if that is a pipe.

@@ -2,6 +2,7 @@
 //!
 //! One file per subcommand; what several of them share has a module of its own.
 
+mod bench;
 mod bpf_calls;
 mod btf;
 mod ebpf;
@@ -38,6 +39,8 @@ enum Xtask {
     Test(test::Args),
     /// Run the live suite, or a command, on Debian's kernels in QEMU.
     Vm(vm::Args),
+    /// Measure, and write the figures into docs/.
+    Bench(bench::Args),
 }
 
 fn main() -> Result<ExitCode> {
@@ -47,6 +50,7 @@ fn main() -> Result<ExitCode> {
         Xtask::BtfExtract { from, to } => btf::run(&from, &to)?,
         Xtask::Test(args) => return Ok(test::run(&args)),
         Xtask::Vm(args) => vm::run(args)?,
+        Xtask::Bench(args) => bench::run(&args)?,
     }
     Ok(ExitCode::SUCCESS)
 }

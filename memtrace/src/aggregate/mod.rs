@@ -76,7 +76,12 @@ impl Aggregator {
             Input::OomKill(_)
             | Input::OomCandidate(_)
             | Input::OomReap(_)
-            | Input::OomSnapshot(_) => {}
+            | Input::OomSnapshot(_)
+            | Input::OomWatch(_)
+            | Input::OomLog(_)
+            | Input::CgroupPath(_)
+            | Input::OomGone(_)
+            | Input::OomTick(_) => {}
             Input::Sample(sample) => {
                 self.names.learn_sample(sample);
                 self.hooks.clone_from(&sample.hooks);

@@ -19,6 +19,7 @@ mod stat;
 mod target;
 mod tree;
 mod unit;
+mod usage;
 
 #[cfg(test)]
 mod fixture;
@@ -33,7 +34,8 @@ pub use self::{
     processes::{name_of_process, processes_in},
     reader::CgroupReader,
     scope::{OwnCgroup, ScopeError},
-    stat::{MalformedLine, parse_memory_stat},
+    stat::{MalformedLine, parse_memory_stat, parse_pressure},
     target::{Places, TargetError, resolve_target},
     tree::{Visit, find_by_id, members, walk},
+    usage::UsageFile,
 };

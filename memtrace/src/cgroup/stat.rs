@@ -69,7 +69,7 @@ pub(super) fn parse_memory_events(text: &str) -> Result<MemoryEvents, MalformedL
 
 /// The totals of `memory.pressure` (Documentation/accounting/psi.rst); `None` if there is no line
 /// for `some` or for `full`.
-pub(super) fn parse_pressure(text: &str) -> Result<Option<Pressure>, MalformedLine> {
+pub fn parse_pressure(text: &str) -> Result<Option<Pressure>, MalformedLine> {
     let total = |kind: &str| {
         let Some(line) = text
             .lines()

@@ -6,6 +6,7 @@
 mod event;
 mod facts;
 mod oom;
+mod oom_watch;
 mod sample;
 
 pub use self::{
@@ -18,6 +19,7 @@ pub use self::{
         OomCandidateEvent, OomCgroup, OomConstraint, OomKillEvent, OomMemory, OomNode,
         OomReapEvent, OomReapPhase, OomSnapshot, OomTask, RssPages, TaskSource,
     },
+    oom_watch::{CgroupPath, OomGoneEvent, OomLogEvent, OomLogTask, OomWatchFacts},
     sample::{
         CgroupMember, CgroupSample, CgroupVersion, ExactCounters, ExactFlow, HookCounters, Instant,
         MemoryEvents, MemoryStat, Pressure, Sample, ShrinkSum, TaskUsage, Timestamp,
@@ -50,6 +52,16 @@ pub enum Input {
     OomReap(OomReapEvent),
     /// What decides whom the OOM killer would choose.
     OomSnapshot(Box<OomSnapshot>),
+    /// What is known of this kernel, for `oom watch`; always first there.
+    OomWatch(Box<OomWatchFacts>),
+    /// A kill in the kernel log's words.
+    OomLog(Box<OomLogEvent>),
+    /// The path of a cgroup that a hook named.
+    CgroupPath(CgroupPath),
+    /// A victim has exited.
+    OomGone(OomGoneEvent),
+    /// At this instant, `CLOCK_MONOTONIC`, kills were looked through for those that are complete.
+    OomTick(u64),
     /// Cgroup files, tasks and hook counters at one instant.
     Sample(Box<Sample>),
     /// What the hooks did in all, read after the last of them was detached.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CgroupSample, CgroupVersion, OwnedBy, RssCounters, Timestamp};
+use super::{CgroupSample, CgroupVersion, OwnedBy, Pressure, RssCounters, Timestamp};
 
 /// Pages that a process's counters hold, as the kernel stores them: they may be below 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -195,6 +195,8 @@ pub struct OomNode {
     pub kill_allocating_task: Option<bool>,
     /// How many memory nodes (NUMA) it has.
     pub memory_nodes: Option<u64>,
+    /// `/proc/pressure/memory`; `None` where PSI is off.
+    pub pressure: Option<Pressure>,
 }
 
 /// Where the processes were read.
@@ -210,8 +212,11 @@ pub enum TaskSource {
 /// Everything that decides whom the OOM killer would choose, at one instant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OomSnapshot {
-    /// When the processes were read.
+    /// When reading the processes began.
     pub time: Timestamp,
+    /// When it was done, `CLOCK_MONOTONIC`; `None` in recordings of older versions.
+    #[serde(default)]
+    pub done_ns: Option<u64>,
     /// memtrace's own version.
     pub memtrace_version: String,
     /// `uname -r`, for people.

@@ -1,10 +1,15 @@
 //! Reading what decides whom the OOM killer would choose.
 
+mod domain;
+mod lookout;
 mod node;
 mod scanner;
 mod snapshot;
+mod watch;
 
 pub use self::{
+    lookout::Lookout,
     scanner::TaskScanner,
     snapshot::{SnapshotError, Snapshots},
+    watch::OomWatch,
 };

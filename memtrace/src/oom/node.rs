@@ -2,9 +2,10 @@
 
 use std::{fs, io};
 
-use crate::input::OomNode;
+use crate::{cgroup::parse_pressure, input::OomNode};
 
 const MEMINFO: &str = "/proc/meminfo";
+const PRESSURE: &str = "/proc/pressure/memory";
 
 /// Reads `/proc/meminfo` and `/proc/sys/vm`.
 ///
@@ -21,6 +22,10 @@ pub fn read_node() -> io::Result<OomNode> {
     node.swappiness = sysctl("swappiness");
     node.panic_on_oom = sysctl("panic_on_oom");
     node.kill_allocating_task = sysctl("oom_kill_allocating_task").map(|set| set != 0);
+    // Without PSI there is no such file, or opening it fails (EOPNOTSUPP).
+    node.pressure = fs::read_to_string(PRESSURE)
+        .ok()
+        .and_then(|text| parse_pressure(&text).ok().flatten());
     node.memory_nodes = fs::read_dir("/sys/devices/system/node").ok().map(|nodes| {
         let is_node = |name: &str| {
             name.strip_prefix("node")
@@ -32,6 +37,12 @@ pub fn read_node() -> io::Result<OomNode> {
             .count() as u64
     });
     Ok(node)
+}
+
+/// The share of the machine's memory that is available; `None` if the kernel does not tell.
+pub fn available_share() -> Option<f64> {
+    let node = parse(&fs::read_to_string(MEMINFO).ok()?)?;
+    Some(node.available_bytes? as f64 / node.total_bytes.max(1) as f64)
 }
 
 fn parse(meminfo: &str) -> Option<OomNode> {

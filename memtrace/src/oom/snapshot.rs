@@ -52,6 +52,11 @@ impl Snapshots {
         }
     }
 
+    /// Where its cgroups are.
+    pub fn hierarchy(&self) -> &Hierarchy {
+        &self.hierarchy
+    }
+
     /// Takes one: the processes last, since they move most.
     ///
     /// # Errors
@@ -88,6 +93,7 @@ impl Snapshots {
         };
         Ok(OomSnapshot {
             time,
+            done_ns: Some(monotonic_ns()),
             memtrace_version: env!("CARGO_PKG_VERSION").to_owned(),
             kernel_release: self.kernel.release.clone(),
             page_size_bytes: self.kernel.page_size_bytes,

@@ -10,6 +10,10 @@ mod degraded;
 mod exact;
 mod footprint;
 mod oom;
+mod oom_accuracy;
+mod oom_scenarios;
+mod oom_scene;
+mod oom_storm;
 mod pressure;
 mod reclaim;
 mod room;
@@ -87,6 +91,18 @@ cases! {
     command_leaves_daemon: command::daemon_left_behind,
     command_daemon_ends: command::daemon_waited_for,
     oom_herds_foretold: oom::herds,
+    oom_growing_herds_foretold: oom_accuracy::growing,
+    oom_at_the_own_limit: oom_scenarios::own_limit,
+    oom_at_the_parents_limit: oom_scenarios::parent_limit,
+    oom_of_a_child_in_a_living_container: oom_scenarios::child_in_a_living_container,
+    oom_triggered_elsewhere: oom_scenarios::trigger_elsewhere,
+    oom_of_shared_memory: oom_scenarios::shared_memory,
+    oom_of_a_group: oom_scenarios::group,
+    oom_of_the_node: oom_scenarios::node,
+    oom_by_sysrq: oom_scenarios::sysrq,
+    oom_and_the_cgroup_is_removed: oom_scenarios::cgroup_removed,
+    oom_storm: oom_storm::storm,
+    oom_predicted_in_a_churn: oom_storm::churn,
     binary_size: footprint::binary_size,
     attach_time: footprint::attach_time,
 }

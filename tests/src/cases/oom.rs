@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    path::Path,
     process::Stdio,
     thread,
     time::{Duration, Instant},
@@ -21,11 +22,11 @@ use crate::{
 };
 
 /// Limit of a herd's cgroup.
-const LIMIT_BYTES: u64 = 48 << 20;
+pub(super) const LIMIT_BYTES: u64 = 48 << 20;
 /// Herds unless `MEMTRACE_OOM_KILLS` says otherwise.
-const KILLS: u64 = 4;
+pub(super) const KILLS: u64 = 4;
 /// First seed unless `MEMTRACE_OOM_SEED` says otherwise.
-const SEED: u64 = 1;
+pub(super) const SEED: u64 = 1;
 
 /// What a run of herds came to.
 #[derive(Default)]
@@ -48,14 +49,7 @@ struct Grades {
 /// Random herds; each time one is killed, the prediction made just before is compared with the
 /// kernel's choice: the victim, its points, who dies along, and every candidate's points.
 pub(super) fn herds(host: &Host) -> anyhow::Result<Outcome> {
-    let number = |name, default| match std::env::var(name) {
-        Ok(text) => text.parse().with_context(|| format!("{name}={text}")),
-        Err(_) => Ok(default),
-    };
-    let (kills, first) = (
-        number("MEMTRACE_OOM_KILLS", KILLS)?,
-        number("MEMTRACE_OOM_SEED", SEED)?,
-    );
+    let (kills, first) = wishes(KILLS)?;
     let mut grades = Grades::default();
     for seed in first..first + kills {
         herd(host, seed, &mut grades).with_context(|| format!("seed {seed}"))?;
@@ -105,6 +99,18 @@ pub(super) fn herds(host: &Host) -> anyhow::Result<Outcome> {
     Ok(Outcome::Passed(figures))
 }
 
+/// How many herds, and the first seed.
+pub(super) fn wishes(kills: u64) -> anyhow::Result<(u64, u64)> {
+    let number = |name, default| match std::env::var(name) {
+        Ok(text) => text.parse().with_context(|| format!("{name}={text}")),
+        Err(_) => Ok(default),
+    };
+    Ok((
+        number("MEMTRACE_OOM_KILLS", kills)?,
+        number("MEMTRACE_OOM_SEED", SEED)?,
+    ))
+}
+
 fn herd(host: &Host, seed: u64, grades: &mut Grades) -> anyhow::Result<()> {
     let room = Room::new(host)?;
     limit(&room)?;
@@ -123,9 +129,10 @@ fn herd(host: &Host, seed: u64, grades: &mut Grades) -> anyhow::Result<()> {
     let mut log = KernelLog::open()?;
 
     let [by_score, by_rss] = baselines(&room)?;
-    let threads = threads(&room)?;
+    let mut threads = threads(&room)?;
     let predicted = predict(host, &cgroup)?;
-    let filler = fill(&room)?;
+    let filler = fill(&room, 0)?;
+    threads.insert(filler.pid(), filler.pid());
     let report = watch.wait()?;
     drop(filler);
     let report: Value = serde_json::from_slice(&report.stdout)
@@ -186,7 +193,8 @@ fn grade(seed: u64, grades: &mut Grades, predicted: &Value, report: &Value, actu
             own["also_killed"], report["also_killed"]
         ));
     }
-    if right && let Some(points) = report["points"].as_i64() {
+    let kernels = report["points_are_the_kernels"] == true;
+    if let Some(points) = report["points"].as_i64().filter(|_| right && kernels) {
         grades.points_seen += 1;
         let equal = own["victim"]["points"].as_i64() == Some(points);
         grades.points_equal += u64::from(equal);
@@ -208,7 +216,7 @@ fn grade(seed: u64, grades: &mut Grades, predicted: &Value, report: &Value, actu
     }
 }
 
-fn pid(task: &Value) -> Option<u32> {
+pub(super) fn pid(task: &Value) -> Option<u32> {
     task["pid"].as_u64().and_then(|pid| pid.try_into().ok())
 }
 
@@ -220,7 +228,7 @@ fn predict(host: &Host, cgroup: &str) -> anyhow::Result<Value> {
 }
 
 /// The processes in the cgroup and below.
-fn processes(room: &Room<'_>) -> anyhow::Result<Vec<u32>> {
+pub(super) fn processes(room: &Room<'_>) -> anyhow::Result<Vec<u32>> {
     let mut pids = Vec::new();
     let mut waiting = vec![room.cgroup.path.clone()];
     while let Some(directory) = waiting.pop() {
@@ -238,7 +246,7 @@ fn processes(room: &Room<'_>) -> anyhow::Result<Vec<u32>> {
 
 /// The process of each thread: the kernel log names the thread that holds the memory, which is not
 /// the first one where that has exited.
-fn threads(room: &Room<'_>) -> anyhow::Result<BTreeMap<u32, u32>> {
+pub(super) fn threads(room: &Room<'_>) -> anyhow::Result<BTreeMap<u32, u32>> {
     let mut threads = BTreeMap::new();
     for pid in processes(room)? {
         for entry in fs::read_dir(format!("/proc/{pid}/task"))
@@ -272,30 +280,29 @@ fn baselines(room: &Room<'_>) -> anyhow::Result<[Option<u32>; 2]> {
 }
 
 /// Fills the cgroup with pages that no process maps: nobody's points change.
-fn fill(room: &Room<'_>) -> anyhow::Result<Filler> {
+pub(super) fn fill(room: &Room<'_>, rate_kib: u64) -> anyhow::Result<Filler> {
     let file = std::path::PathBuf::from(format!("/dev/shm/memtrace-fill-{}", std::process::id()));
-    let leaf = room.cgroup.path.join("memtrace-herd-0/cgroup.procs");
+    let leaf = room.cgroup.path.join("memtrace-herd-0");
     let mut command = room.hog_command(&["shmem"]);
     command.arg(&file).arg((2 * LIMIT_BYTES).to_string());
+    command.args(["--rate-kib", &rate_kib.to_string()]);
     command.stdin(Stdio::piped());
-    let mut procs = fs::OpenOptions::new()
-        .write(true)
-        .open(&leaf)
-        .with_context(|| format!("opening {}", leaf.display()))?;
-    use std::{io::Write as _, os::unix::process::CommandExt as _};
-    // SAFETY: the closure only calls write(2), which is async-signal-safe. "0" is the writer.
-    unsafe {
-        command.pre_exec(move || procs.write_all(b"0"));
-    }
+    process::join_at(&mut command, &leaf)?;
     Ok(Filler {
         file,
-        _running: Running::start(&mut command)?,
+        running: Running::start(&mut command)?,
     })
 }
 
-struct Filler {
+pub(super) struct Filler {
     file: std::path::PathBuf,
-    _running: Running,
+    running: Running,
+}
+
+impl Filler {
+    pub(super) fn pid(&self) -> u32 {
+        self.running.pid()
+    }
 }
 
 impl Drop for Filler {
@@ -305,28 +312,31 @@ impl Drop for Filler {
     }
 }
 
-fn limit(room: &Room<'_>) -> anyhow::Result<()> {
+pub(super) fn limit(room: &Room<'_>) -> anyhow::Result<()> {
+    set_limit(room.host, &room.cgroup.path, LIMIT_BYTES)
+}
+
+/// Limits a cgroup, swap aside.
+pub(super) fn set_limit(host: &Host, cgroup: &Path, bytes: u64) -> anyhow::Result<()> {
     let set = |name: &str, value: &str| {
-        let path = room.cgroup.path.join(name);
+        let path = cgroup.join(name);
         fs::write(&path, value).with_context(|| format!("writing {}", path.display()))
     };
-    match room.host.hierarchy.version {
-        Version::V1 => set("memory.limit_in_bytes", &LIMIT_BYTES.to_string()),
+    match host.hierarchy.version {
+        Version::V1 => set("memory.limit_in_bytes", &bytes.to_string()),
         Version::V2 => {
-            set("memory.max", &LIMIT_BYTES.to_string())?;
+            set("memory.max", &bytes.to_string())?;
             // Where the machine has swap, its use would blur the figures.
-            set("memory.swap.max", "0").or_else(|error| {
-                match room.cgroup.path.join("memory.swap.max").exists() {
-                    true => Err(error),
-                    false => Ok(()),
-                }
-            })
+            match cgroup.join("memory.swap.max").exists() {
+                true => set("memory.swap.max", "0"),
+                false => Ok(()),
+            }
         }
     }
 }
 
 /// The lowest `oom_score_adj` that this process may give its children.
-fn lowest_adj() -> i32 {
+pub(super) fn lowest_adj() -> i32 {
     let path = "/proc/self/oom_score_adj";
     let now = fs::read_to_string(path)
         .ok()
@@ -342,12 +352,17 @@ fn lowest_adj() -> i32 {
     }
 }
 
-/// The first process that the kernel log names; `None` if it names none in time.
-fn first_killed(log: &mut KernelLog, threads: &BTreeMap<u32, u32>) -> anyhow::Result<Option<u32>> {
+/// The first of these processes that the kernel log names; `None` if it names none in time.
+pub(super) fn first_killed(
+    log: &mut KernelLog,
+    threads: &BTreeMap<u32, u32>,
+) -> anyhow::Result<Option<u32>> {
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(2) {
-        if let Some(line) = log.killed()?.first() {
-            return Ok(Some(threads.get(&line.pid).copied().unwrap_or(line.pid)));
+        // Others on this machine may be killed at the same time.
+        let killed = log.killed()?;
+        if let Some(pid) = killed.iter().find_map(|line| threads.get(&line.pid)) {
+            return Ok(Some(*pid));
         }
         thread::sleep(Duration::from_millis(10));
     }

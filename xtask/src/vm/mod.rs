@@ -168,6 +168,46 @@ fn run_suite(
     Ok(results)
 }
 
+/// Runs one case of the live suite, with environment variables, on one configuration of each series;
+/// what each printed, whether the case passed or not.
+pub fn run_case(
+    kernels: &[String],
+    case: &str,
+    env: &[(&str, String)],
+    timeout: Duration,
+) -> Result<Vec<String>> {
+    let mut payload = suite::live(Some(case))?;
+    let more = env
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), value.clone()));
+    payload.env.extend(more);
+    let series = known(kernels)?;
+    let machines = Machines::build(Downloads::fetch(&series, false)?)?;
+    let mut outputs = Vec::new();
+    for series in series {
+        let config = Config {
+            series,
+            cgroup: Cgroup::V2,
+            lru: Lru::Classic,
+            locked_down: false,
+        };
+        let run = Run {
+            payload: &payload,
+            parameters: config.parameters(),
+            timeout,
+            echo: true,
+        };
+        let outcome = machines.run(config, &run)?;
+        eprintln!(
+            "vm: {config}: {} after {:.0} s",
+            outcome.ended,
+            outcome.took.as_secs_f64()
+        );
+        outputs.push(outcome.output);
+    }
+    Ok(outputs)
+}
+
 /// Whether the ladder can run here; the error says what is missing.
 ///
 /// Everything that is not in the cache yet is downloaded, so that a later failure is
@@ -234,24 +274,29 @@ fn run_command(args: &Args, series: &[&'static str], command: &str) -> Result<()
 
 /// The series named on the command line, oldest first.
 fn selected(args: &Args) -> Result<Vec<&'static str>> {
-    for name in &args.kernel {
-        let known = SERIES.iter().any(|s| s.name == name);
-        ensure!(
-            known,
-            "no kernel series {name}; there are {}",
-            names().join(", ")
-        );
-    }
+    let named = known(&args.kernel)?;
     ensure!(
         args.all || args.list || !args.kernel.is_empty(),
         "name a kernel, or --all; there are {}",
         names().join(", ")
     );
-    let all = args.kernel.is_empty();
-    Ok(names()
-        .into_iter()
-        .filter(|n| all || args.kernel.iter().any(|k| k == n))
-        .collect())
+    Ok(match named.is_empty() {
+        true => names(),
+        false => named,
+    })
+}
+
+/// The series of these names, oldest first.
+fn known(kernels: &[String]) -> Result<Vec<&'static str>> {
+    for name in kernels {
+        ensure!(
+            names().contains(&name.as_str()),
+            "no kernel series {name}; there are {}",
+            names().join(", ")
+        );
+    }
+    let named = |name: &&str| kernels.iter().any(|kernel| kernel == name);
+    Ok(names().into_iter().filter(named).collect())
 }
 
 fn series_of(configs: &[Config]) -> Vec<&'static str> {

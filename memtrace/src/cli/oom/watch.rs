@@ -1,28 +1,35 @@
 //! `memtrace oom watch`.
 
-use std::{path::Path, process::ExitCode, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::Args;
 use memtrace::{
-    cgroup::{Cgroup, Hierarchy, Places, find_by_id, resolve_target},
+    cgroup::{Hierarchy, Places, resolve_target},
     command::Signals,
-    kernel::{attach::LoadOptions, facts::KernelFacts, hooks},
-    model::oom::{KillReport, Kills},
-    source::live::{Live, LiveError, monotonic_ns, unix_ns},
-    view::oom::kill::{self, Setting},
+    input::{Input, OomWatchFacts},
+    kernel::{attach::LoadOptions, facts::KernelFacts},
+    model::oom::{KillStory, Kills},
+    oom::OomWatch,
+    source::{
+        live::{LiveError, monotonic_ns},
+        recording::{Recorder, Replay},
+    },
+    view::oom::kill,
 };
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use crate::cli::{Output, failure::Failure, print};
-
-/// How often settled kills are printed.
-const TICK: Duration = Duration::from_millis(25);
 
 /// Kills as they happen. In the kernel's own points where its OOM killer can be hooked (`memtrace
 /// doctor` tells).
 #[derive(Args)]
 pub struct Watch {
     /// Only kills of processes in this cgroup and below; a TARGET as for predict
+    #[arg(conflicts_with = "replay")]
     target: Option<String>,
     /// End after this time; else with Ctrl-C
     #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
@@ -33,60 +40,92 @@ pub struct Watch {
     /// How to print: a block of lines, or one line of JSON, for each kill
     #[arg(short, long, value_enum, default_value = "text")]
     output: Output,
+    /// Keep what the answers are made of, for --replay
+    #[arg(long, value_name = "FILE", conflicts_with = "replay")]
+    record: Option<PathBuf>,
+    /// Tell of kills from a recording
+    #[arg(long, value_name = "FILE")]
+    replay: Option<PathBuf>,
 }
 
 impl Watch {
     /// Runs it.
     pub async fn run(self, load: &LoadOptions) -> Result<ExitCode, Failure> {
+        match &self.replay {
+            Some(path) => self.replay(path)?,
+            None => self.live(load).await?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn live(&self, load: &LoadOptions) -> Result<(), Failure> {
         let hierarchy = Hierarchy::find()?;
-        let within = self
-            .target
-            .as_deref()
-            .map(|typed| resolve_target(&hierarchy, &Places::default(), typed))
-            .transpose()?;
+        let typed = self.target.as_deref().unwrap_or("/");
+        let cgroup = resolve_target(&hierarchy, &Places::default(), typed)?;
         let mut kernel = KernelFacts::gather()?;
         kernel.find_per_cpu();
         let mut signals = Signals::install()?;
-        let mut live =
-            Live::start_some(&kernel, load, |signal| hooks::OOM_SIGNALS.contains(&signal))
+        let recorder = self.record.as_deref().map(Recorder::create).transpose();
+        let (mut watch, facts) =
+            OomWatch::start(kernel, load, hierarchy, cgroup, self.target.clone())
                 .map_err(failure)?;
-        log::info!("attached");
-        let mut printer = Printer {
-            kills: Kills::new(kernel.rss_counters, kernel.page_size_bytes),
-            hierarchy,
-            within,
-            output: self.output,
-            wanted: self.kills,
-            printed: 0,
+        let mut teller = Teller {
+            recorder: recorder.map_err(Failure::failed)?,
+            ..Teller::new(self, facts)
         };
+        teller.record(|facts| Input::OomWatch(facts.clone().into()))?;
+        log::info!("attached");
         let deadline = self.time.map(|time| Instant::now() + time);
-        let mut tick = interval(TICK);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
+        while !teller.has_enough() {
+            let mut told = Vec::new();
             tokio::select! {
-                ready = live.readable() => {
-                    ready.map_err(failure)?;
-                    live.drain(|input| printer.kills.apply(&input));
-                }
-                _ = tick.tick() => printer.print_settled(monotonic_ns())?,
+                gathered = watch.gather(|input| told.push(input)) => gathered.map_err(failure)?,
                 _ = signals.next() => break,
                 () = until(deadline) => break,
             }
-            if self.kills.is_some_and(|wanted| printer.printed >= wanted) {
-                break;
-            }
+            teller.learn(told)?;
+            teller.tell(monotonic_ns())?;
         }
-        let counters = live
-            .finish(|input| printer.kills.apply(&input))
-            .map_err(failure)?;
-        printer.print_settled(u64::MAX)?;
+        let mut told = Vec::new();
+        let counters = watch.finish(|input| told.push(input)).map_err(failure)?;
+        teller.learn(told)?;
+        teller.tell_rest(monotonic_ns())?;
         let lost: u64 = counters.iter().map(|hook| hook.records_lost).sum();
         if lost > 0 {
             eprintln!(
                 "memtrace: {lost} records of the OOM hooks were lost: the ring buffer was full"
             );
         }
-        Ok(ExitCode::SUCCESS)
+        match teller.recorder {
+            Some(recorder) => recorder.finish().map(drop).map_err(Failure::failed),
+            None => Ok(()),
+        }
+    }
+
+    fn replay(&self, path: &Path) -> Result<(), Failure> {
+        let mut teller: Option<Teller> = None;
+        let mut last_ns = 0;
+        for input in Replay::open(path).map_err(Failure::failed)? {
+            let input = input.map_err(|damage| {
+                Failure::failed(anyhow::anyhow!("{}: {damage}", path.display()))
+            })?;
+            match (input, &mut teller) {
+                (Input::OomWatch(facts), _) => teller = Some(Teller::new(self, facts)),
+                (Input::OomTick(now_ns), Some(teller)) => {
+                    last_ns = now_ns;
+                    teller.tell(now_ns)?;
+                }
+                (input, Some(teller)) => teller.kills.apply(&input),
+                (_, None) => break,
+            }
+        }
+        let Some(mut teller) = teller else {
+            return Err(Failure::failed(anyhow::anyhow!(
+                "{} holds no `oom watch`: it was made by another command",
+                path.display()
+            )));
+        };
+        teller.tell_rest(last_ns)
     }
 }
 
@@ -101,50 +140,84 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
-struct Printer {
+/// Prints kills, and keeps what they are made of.
+struct Teller {
     kills: Kills,
-    hierarchy: Hierarchy,
-    within: Option<Cgroup>,
     output: Output,
     wanted: Option<u64>,
     printed: u64,
+    recorder: Option<Recorder>,
 }
 
-impl Printer {
-    fn print_settled(&mut self, now_ns: u64) -> Result<(), Failure> {
-        for report in self.kills.settled(now_ns) {
-            let enough = self.wanted.is_some_and(|wanted| self.printed >= wanted);
-            if !enough && self.concerns(&report) {
-                self.print(&report)?;
-                self.printed += 1;
-            }
+impl Teller {
+    fn new(asked: &Watch, facts: Box<OomWatchFacts>) -> Self {
+        Self {
+            kills: Kills::new(facts),
+            output: asked.output,
+            wanted: asked.kills,
+            printed: 0,
+            recorder: None,
+        }
+    }
+
+    fn has_enough(&self) -> bool {
+        self.wanted.is_some_and(|wanted| self.printed >= wanted)
+    }
+
+    fn record(&mut self, input: impl FnOnce(&OomWatchFacts) -> Input) -> Result<(), Failure> {
+        match &mut self.recorder {
+            Some(recorder) => recorder
+                .append(&input(self.kills.facts()))
+                .map_err(Failure::failed),
+            None => Ok(()),
+        }
+    }
+
+    fn learn(&mut self, told: Vec<Input>) -> Result<(), Failure> {
+        for input in told {
+            self.kills.apply(&input);
+            self.record(|_| input)?;
         }
         Ok(())
     }
 
-    fn path_of(&self, id: u64) -> Option<String> {
-        find_by_id(&self.hierarchy, id)
-            .ok()
-            .flatten()
-            .map(|cgroup| cgroup.path)
+    fn tell(&mut self, now_ns: u64) -> Result<(), Failure> {
+        let settled = self.kills.settled(now_ns);
+        if !settled.is_empty() {
+            self.record(|_| Input::OomTick(now_ns))?;
+        }
+        self.print(&settled)
     }
 
-    fn concerns(&self, report: &KillReport) -> bool {
-        let Some(within) = &self.within else {
+    /// As [`tell`](Self::tell), and then those that are not complete.
+    fn tell_rest(&mut self, now_ns: u64) -> Result<(), Failure> {
+        self.record(|_| Input::OomTick(now_ns))?;
+        let settled = self.kills.settled(now_ns);
+        self.print(&settled)?;
+        let rest = self.kills.rest(now_ns);
+        self.print(&rest)
+    }
+
+    fn print(&mut self, stories: &[KillStory]) -> Result<(), Failure> {
+        for story in stories {
+            if self.has_enough() || !self.concerns(story) {
+                continue;
+            }
+            self.printed += 1;
+            let facts = self.kills.facts();
+            print(&match self.output {
+                Output::Text => kill::text(story, facts),
+                Output::Json => kill::json(story, facts),
+            })?;
+        }
+        Ok(())
+    }
+
+    fn concerns(&self, story: &KillStory) -> bool {
+        let Some(within) = &self.kills.facts().within else {
             return true;
         };
-        let path = report.victim.cgroup_id.and_then(|id| self.path_of(id));
-        path.is_some_and(|path| Path::new(&path).starts_with(&within.path))
-    }
-
-    fn print(&self, report: &KillReport) -> Result<(), Failure> {
-        let setting = Setting {
-            realtime_minus_monotonic_ns: unix_ns() as i64 - monotonic_ns() as i64,
-            path_of: &|id| self.path_of(id),
-        };
-        print(&match self.output {
-            Output::Text => kill::text(report, &setting),
-            Output::Json => kill::json(report, &setting),
-        })
+        let path = story.victim_path.as_deref();
+        path.is_some_and(|path| Path::new(path).starts_with(within))
     }
 }

@@ -72,7 +72,11 @@ pub fn fallen<'a>(
     fallen
 }
 
-fn sharers<'a>(snapshot: &'a OomSnapshot, with: &'a OomTask) -> impl Iterator<Item = &'a OomTask> {
+/// Everybody who shares a process's memory but init and kernel threads, by pid.
+pub(super) fn sharers<'a>(
+    snapshot: &'a OomSnapshot,
+    with: &'a OomTask,
+) -> impl Iterator<Item = &'a OomTask> {
     let mut sharers: Vec<_> = snapshot
         .tasks
         .iter()

@@ -6,15 +6,23 @@
 
 mod advice;
 mod badness;
+mod crosscheck;
 mod eligible;
 mod fallen;
+mod foretold;
 mod growth;
+mod kills;
+mod limit;
 mod predict;
 mod report;
 mod risk;
 mod scan;
+mod standing;
+mod story;
+mod table;
 mod totalpages;
 mod tree;
+mod window;
 
 #[cfg(test)]
 mod tests;
@@ -22,13 +30,22 @@ mod tests;
 pub use self::{
     advice::{AdjChange, NotTheBiggest},
     badness::{Badness, OOM_SCORE_ADJ_MIN, badness},
+    crosscheck::Difference,
     eligible::{Ineligible, Turn, turn},
     fallen::Why,
+    foretold::{Cause, Foretold, Held, Prophecy},
     growth::{Fill, Room},
+    kills::Kills,
+    limit::{Limit, Owner, Told},
     predict::{
         AlsoKilled, Confidence, DomainForecast, DomainKind, Forecast, Outcome, Prediction, predict,
+        predict_domain,
     },
-    report::{Judged, KillReport, Kills},
+    report::{Judged, KillReport},
     risk::Risk,
     scan::Candidate,
+    standing::pinned_share,
+    story::{Fate, KillStory},
+    table::{Row, Table, TableSource},
+    window::{AtKill, PARTS, Waited, Window, part},
 };

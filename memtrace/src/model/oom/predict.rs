@@ -173,6 +173,26 @@ pub fn predict<'a>(earlier: Option<&OomSnapshot>, snapshot: &'a OomSnapshot) -> 
     }
 }
 
+/// The same for one domain alone: a cgroup with a limit by its id, or the machine. `None` if the
+/// snapshot has no such cgroup, or it has no limit.
+pub fn predict_domain<'a>(
+    earlier: Option<&OomSnapshot>,
+    snapshot: &'a OomSnapshot,
+    domain: Option<u64>,
+) -> Option<DomainForecast<'a>> {
+    let tree = Tree::new(snapshot);
+    let before = earlier.map(|earlier| Before::new(earlier, snapshot));
+    let asker = Asker {
+        snapshot,
+        tree: &tree,
+        before: before.as_ref(),
+    };
+    match domain {
+        Some(id) => asker.cgroup(DomainKind::Own, tree.get(id)?),
+        None => Some(asker.node()),
+    }
+}
+
 /// The cgroups of the question, those with and without limits.
 fn chain<'a>(tree: &Tree<'a>, snapshot: &OomSnapshot) -> Vec<(DomainKind, &'a OomCgroup)> {
     let target = snapshot.target_cgroup_id;

@@ -31,6 +31,9 @@ pub(crate) struct Herd {
     /// Lowest `oom_score_adj`: without CAP_SYS_RESOURCE it cannot be below that of this process.
     #[arg(long, default_value_t = -1000, allow_hyphen_values = true)]
     min_adj: i32,
+    /// Some of them grow, this many KiB a second together, from a line on standard input on.
+    #[arg(long, default_value_t = 0)]
+    grow_kib: u64,
 }
 
 /// A process of the herd.
@@ -45,6 +48,9 @@ pub(crate) struct Beast {
     /// The first thread exits, the others hold the memory.
     #[arg(long)]
     leader_exits: bool,
+    /// Bytes a second that it grows by, from a second line on standard input on.
+    #[arg(long, default_value_t = 0)]
+    grow: u64,
 }
 
 /// splitmix64 (Steele, Lea, Flood 2014): a seed of any quality will do.
@@ -77,6 +83,7 @@ impl Herd {
         let share = self.total_mib * MIB / count;
         let mut beasts: Vec<Child> = Vec::new();
         let mut last = None;
+        let mut growers = 0;
         for _ in 0..count {
             // A twin of the one before, now and then.
             let (anon, shmem, adj) = match last {
@@ -103,11 +110,34 @@ impl Herd {
             if leader_exits {
                 arguments.push("--leader-exits".to_owned());
             }
+            let rate = self.grow_kib * 1024 / count;
+            // Not too slow: the kill is waited for.
+            let grow = match rate > 0 && random.one_in(2) {
+                true => rate / 2 + random.below(2 * rate),
+                false => 0,
+            };
+            arguments.extend(["--grow".to_owned(), grow.to_string()]);
+            growers += u64::from(grow > 0);
             beasts.push(start(&arguments, cgroup, adj)?);
         }
         let pids: Vec<u32> = beasts.iter().map(Child::id).collect();
-        println!("{}", json!({"event": "holding", "pids": pids}));
-        hold(0.0)?;
+        println!(
+            "{}",
+            json!({"event": "holding", "pids": pids, "growers": growers})
+        );
+        let mut line = String::new();
+        std::io::stdin()
+            .read_line(&mut line)
+            .context("waiting for the word to grow")?;
+        if !line.is_empty() {
+            for beast in &mut beasts {
+                if let Some(go) = &mut beast.stdin {
+                    // It may have been killed already.
+                    let _ = go.write_all(b"grow\n");
+                }
+            }
+            hold(0.0)?;
+        }
         for beast in &mut beasts {
             // It may have been killed: that is what it is for.
             let _ = beast.kill();
@@ -176,7 +206,7 @@ fn start(arguments: &[String], cgroup: &Path, adj: i32) -> anyhow::Result<Child>
         .with_context(|| format!("moving a beast to {}", place.display()))?;
     fs::write(format!("/proc/{pid}/oom_score_adj"), adj.to_string())
         .with_context(|| format!("setting oom_score_adj {adj}"))?;
-    let mut go = child.stdin.take().context("no pipe to the beast")?;
+    let go = child.stdin.as_mut().context("no pipe to the beast")?;
     go.write_all(b"go\n").context("telling a beast to go")?;
     let mut line = String::new();
     let out = child.stdout.take().context("no pipe from the beast")?;
@@ -200,6 +230,10 @@ impl Beast {
                 }
             });
         }
+        if self.grow > 0 {
+            let rate = self.grow;
+            thread::spawn(move || grow(rate));
+        }
         println!("holding");
         if self.leader_exits {
             std::mem::forget((memory, shared));
@@ -210,6 +244,25 @@ impl Beast {
             thread::park();
             black_box((&memory, &shared));
         }
+    }
+}
+
+/// Step of growth.
+const STEP: u64 = 32 << 10;
+
+/// Touches more and more memory, once told to.
+fn grow(bytes_a_second: u64) {
+    let mut line = String::new();
+    if !matches!(std::io::stdin().read_line(&mut line), Ok(1..)) {
+        return;
+    }
+    let mut held = Vec::new();
+    let start = std::time::Instant::now();
+    loop {
+        held.push(black_box(vec![1_u8; STEP as usize]));
+        let due = held.len() as f64 * STEP as f64 / bytes_a_second as f64;
+        let due = start + std::time::Duration::from_secs_f64(due);
+        thread::sleep(due.saturating_duration_since(std::time::Instant::now()));
     }
 }
 

@@ -49,10 +49,18 @@ enum What {
         #[arg(long, default_value_t = 0.0)]
         linger: f64,
     },
+    /// Allocate and touch BYTES in a process that shares its memory with a child (`CLONE_VM`), which
+    /// waits; then, at a line on standard input, go on allocating.
+    SharedMemory {
+        bytes: usize,
+    },
     /// Write BYTES to FILE, which lies on a tmpfs, and hold it open.
     Shmem {
         file: PathBuf,
         bytes: u64,
+        /// KiB a second; as fast as it goes with 0.
+        #[arg(long, default_value_t = 0)]
+        rate_kib: u64,
         #[arg(long, default_value_t = 0.0)]
         hold: f64,
     },
@@ -116,7 +124,13 @@ fn main() -> anyhow::Result<()> {
             hold,
             linger,
         } => memory::anon(bytes, hold, linger),
-        What::Shmem { file, bytes, hold } => memory::shmem(&file, bytes, hold),
+        What::SharedMemory { bytes } => processes::shared_memory(bytes),
+        What::Shmem {
+            file,
+            bytes,
+            rate_kib,
+            hold,
+        } => memory::shmem(&file, bytes, rate_kib, hold),
         What::Turns {
             files,
             pages,

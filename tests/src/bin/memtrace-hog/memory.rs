@@ -22,7 +22,7 @@ pub(crate) fn anon(bytes: usize, hold_s: f64, linger_s: f64) -> anyhow::Result<(
 }
 
 /// Fills a file of a tmpfs and keeps it open.
-pub(crate) fn shmem(path: &Path, bytes: u64, hold_s: f64) -> anyhow::Result<()> {
+pub(crate) fn shmem(path: &Path, bytes: u64, rate_kib: u64, hold_s: f64) -> anyhow::Result<()> {
     let mut file = File::create(path).with_context(|| format!("creating {}", path.display()))?;
     let block = vec![1; 64 << 10];
     let mut left = bytes;
@@ -31,6 +31,9 @@ pub(crate) fn shmem(path: &Path, bytes: u64, hold_s: f64) -> anyhow::Result<()> 
         file.write_all(&block[..now])
             .with_context(|| format!("writing {}", path.display()))?;
         left -= now as u64;
+        if rate_kib > 0 {
+            sleep(now as f64 / (rate_kib * 1024) as f64);
+        }
     }
     println!(
         "{}",

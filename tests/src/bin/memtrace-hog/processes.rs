@@ -53,3 +53,43 @@ pub(crate) fn die(signal: i32) -> anyhow::Result<()> {
     sleep(1.0);
     bail!("the signal did not end this process")
 }
+
+/// Stack of the child that shares its parent's memory.
+const STACK_BYTES: usize = 64 << 10;
+
+/// A process and a child on one memory, then growth without end.
+pub(crate) fn shared_memory(bytes: usize) -> anyhow::Result<()> {
+    extern "C" fn wait(_: *mut libc::c_void) -> libc::c_int {
+        loop {
+            // SAFETY: pause(2) takes nothing and touches nothing.
+            unsafe { libc::pause() };
+        }
+    }
+    let mut held = vec![std::hint::black_box(vec![1_u8; bytes])];
+    let stack = Box::leak(vec![0_u8; STACK_BYTES].into_boxed_slice());
+    // SAFETY: the stack is never freed, and the child runs `wait` on it, which does nothing but
+    // sleep: it touches none of the parent's data.
+    let child = unsafe {
+        let top = stack.as_mut_ptr().add(STACK_BYTES).cast();
+        libc::clone(
+            wait,
+            top,
+            libc::CLONE_VM | libc::SIGCHLD,
+            std::ptr::null_mut(),
+        )
+    };
+    if child < 0 {
+        return Err(std::io::Error::last_os_error()).context("clone(CLONE_VM)");
+    }
+    println!(
+        "{}",
+        serde_json::json!({"event": "holding", "pid": std::process::id(), "child": child})
+    );
+    std::io::stdin()
+        .read_line(&mut String::new())
+        .context("waiting for the word to grow")?;
+    loop {
+        held.push(std::hint::black_box(vec![1_u8; 64 << 10]));
+        sleep(0.001);
+    }
+}

@@ -2,6 +2,7 @@
 //! real kernels said.
 
 mod choice;
+mod kills;
 mod prediction;
 mod transcription;
 
@@ -73,6 +74,7 @@ pub(super) fn snapshot(target: u64, cgroups: Vec<OomCgroup>, tasks: Vec<OomTask>
             unix_ns: 0,
             monotonic_ns: 0,
         },
+        done_ns: None,
         memtrace_version: "0".into(),
         kernel_release: "test".into(),
         page_size_bytes: 4096,

@@ -99,6 +99,7 @@ pub(super) fn every_input() -> Vec<Input> {
                 unix_ns: 1,
                 monotonic_ns: 2,
             },
+            done_ns: Some(3),
             memtrace_version: "0.1.0".into(),
             kernel_release: "6.18.0".into(),
             page_size_bytes: 4096,
@@ -126,6 +127,37 @@ pub(super) fn every_input() -> Vec<Input> {
             }],
             tasks: vec![oom_task()],
         })),
+        Input::OomWatch(Box::new(OomWatchFacts {
+            memtrace_version: "0.1.0".into(),
+            kernel_release: "6.18.0".into(),
+            page_size_bytes: 4096,
+            rss_counters: RssCounters::Summed,
+            realtime_minus_monotonic_ns: -5,
+            hooks: Vec::new(),
+            log_unreadable: Some("no such file".into()),
+            within: Some("/a".into()),
+        })),
+        Input::OomLog(Box::new(OomLogEvent {
+            read_ns: 9,
+            constraint: Some(OomConstraint::Memcg),
+            order: Some(-1),
+            stat: Some(MemoryStat {
+                anon: Some(4096),
+                ..MemoryStat::default()
+            }),
+            tasks: vec![OomLogTask {
+                tid: 12,
+                pid: 11,
+                oom_score_adj: -3,
+                comm: "a b".into(),
+                ..OomLogTask::default()
+            }],
+            killed_tid: 12,
+            ..OomLogEvent::default()
+        })),
+        Input::CgroupPath(CgroupPath { id: 61, path: None }),
+        Input::OomGone(OomGoneEvent { time_ns: 7, pid: 8 }),
+        Input::OomTick(11),
         sample(),
         Input::CommandStarted {
             pid: 4711,
@@ -171,9 +203,14 @@ pub(super) fn kind(input: &Input) -> usize {
         Input::OomCandidate(_) => 14,
         Input::OomReap(_) => 15,
         Input::OomSnapshot(_) => 16,
+        Input::OomWatch(_) => 17,
+        Input::OomLog(_) => 18,
+        Input::CgroupPath(_) => 19,
+        Input::OomGone(_) => 20,
+        Input::OomTick(_) => 21,
     }
 }
-pub(super) const KINDS: usize = 17;
+pub(super) const KINDS: usize = 22;
 
 fn oom_task() -> OomTask {
     OomTask {

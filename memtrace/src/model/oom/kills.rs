@@ -1,0 +1,217 @@
+//! Kills put together from what comes in, in whatever order it comes.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::{
+    report::{Judged, KillReport},
+    standing::Standing,
+    story::KillStory,
+};
+use crate::input::{
+    CgroupPath, Input, OomCandidateEvent, OomKillEvent, OomLogEvent, OomReapPhase, OomWatchFacts,
+    VictimEvent,
+};
+
+/// Scans whose kill has not been seen: more cannot be at work, since the kernel lets one at a time.
+const MAX_SCANS: usize = 64;
+/// Kills kept open for what still belongs to them.
+const MAX_OPEN: usize = 1_024;
+/// Reports of the kernel log that wait for their kill.
+const MAX_LOGS: usize = 64;
+/// Names of cgroups that are kept.
+const MAX_PATHS: usize = 4_096;
+/// A kill's other deaths, its report in the log, and its end come within this time.
+const SETTLED_NS: u64 = 150_000_000;
+/// Members of its group are marked within this time.
+const GROUP_NS: u64 = 40_000_000;
+
+/// Puts kills together.
+#[derive(Debug)]
+pub struct Kills {
+    facts: Box<OomWatchFacts>,
+    scans: BTreeMap<u32, Vec<OomCandidateEvent>>,
+    open: Vec<KillReport>,
+    /// Read before the hook's record of the kill was.
+    logs: VecDeque<Box<OomLogEvent>>,
+    paths: BTreeMap<u64, String>,
+    standing: Standing,
+}
+
+impl Kills {
+    /// For a kernel.
+    pub fn new(facts: Box<OomWatchFacts>) -> Self {
+        Self {
+            facts,
+            scans: BTreeMap::new(),
+            open: Vec::new(),
+            logs: VecDeque::new(),
+            paths: BTreeMap::new(),
+            standing: Standing::default(),
+        }
+    }
+
+    /// What it was made for.
+    pub fn facts(&self) -> &OomWatchFacts {
+        &self.facts
+    }
+
+    /// Path of a cgroup, if it was ever known.
+    pub fn path_of(&self, id: u64) -> Option<&str> {
+        let told = self.paths.get(&id).map(String::as_str);
+        told.or_else(|| self.standing.path_of(id))
+    }
+
+    /// Learns one thing; inputs of other questions are passed over.
+    pub fn apply(&mut self, input: &Input) {
+        match input {
+            Input::OomCandidate(event) => self.candidate(event),
+            Input::OomKill(event) => self.kill(event),
+            Input::Victim(event) => self.victim(event),
+            Input::OomReap(event) => {
+                let done = matches!(event.phase, OomReapPhase::Finish | OomReapPhase::Skip);
+                if let Some(kill) = self.last_of(event.tid).filter(|_| done) {
+                    kill.reaped_after_ns = Some(event.time_ns.saturating_sub(kill.time_ns));
+                }
+            }
+            Input::OomGone(event) => {
+                if let Some(kill) = self.last_of(event.pid) {
+                    kill.gone_after_ns = Some(event.time_ns.saturating_sub(kill.time_ns));
+                }
+            }
+            Input::OomLog(event) => self.log(event),
+            Input::CgroupPath(CgroupPath { id, path }) => {
+                if self.paths.len() >= MAX_PATHS {
+                    self.paths.clear();
+                }
+                self.paths
+                    .extend(path.as_ref().map(|path| (*id, path.clone())));
+            }
+            Input::OomSnapshot(snapshot) => self.standing.learn(snapshot),
+            _ => {}
+        }
+    }
+
+    /// Kills that nothing more is expected of at this time, oldest first.
+    pub fn settled(&mut self, now_ns: u64) -> Vec<KillStory> {
+        let log_is_read = self.facts.log_unreadable.is_none();
+        let ripe = |kill: &KillReport| {
+            let age_ns = now_ns.saturating_sub(kill.time_ns);
+            let whole = kill.gone_after_ns.is_some() && (kill.log.is_some() || !log_is_read);
+            age_ns >= SETTLED_NS || whole && age_ns >= GROUP_NS
+        };
+        let end = self.open.iter().take_while(|kill| ripe(kill)).count();
+        self.tell(end, now_ns)
+    }
+
+    /// All kills, complete or not: the watch ends.
+    pub fn rest(&mut self, now_ns: u64) -> Vec<KillStory> {
+        self.tell(self.open.len(), now_ns)
+    }
+
+    fn tell(&mut self, end: usize, now_ns: u64) -> Vec<KillStory> {
+        let done: Vec<_> = self.open.drain(..end).collect();
+        done.into_iter()
+            .map(|kill| {
+                let story = KillStory::of(kill, now_ns, self);
+                self.standing
+                    .died(story.report.time_ns, &story.report.victim);
+                for task in &story.report.also_killed {
+                    self.standing.died(story.report.time_ns, task);
+                }
+                story
+            })
+            .collect()
+    }
+
+    /// The cgroup at a path, if it was ever known.
+    pub(super) fn id_of(&self, path: &str) -> Option<u64> {
+        let told = self.paths.iter().find(|(_, known)| *known == path);
+        told.map(|(id, _)| *id)
+            .or_else(|| self.standing.id_of(path))
+    }
+
+    pub(super) fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    fn last_of(&mut self, pid: u32) -> Option<&mut KillReport> {
+        let mut newest_first = self.open.iter_mut().rev();
+        newest_first.find(|kill| kill.victim.pid == pid)
+    }
+
+    fn victim(&mut self, event: &VictimEvent) {
+        let marked = &event.victim;
+        let last = self.open.iter_mut().rev().find(|kill| {
+            kill.trigger.pid == event.trigger.pid
+                && event.time_ns.saturating_sub(kill.time_ns) < SETTLED_NS
+        });
+        match last {
+            Some(kill) if kill.victim.pid == marked.pid => {}
+            Some(kill) if kill.choice.is_some() => kill.also_killed.push(marked.clone()),
+            _ => self.open(KillReport::new(
+                event.time_ns,
+                marked.clone(),
+                event.trigger.clone(),
+            )),
+        }
+    }
+
+    fn candidate(&mut self, event: &OomCandidateEvent) {
+        if self.scans.len() >= MAX_SCANS {
+            self.scans.clear();
+        }
+        let scan = self.scans.entry(event.trigger_tid).or_default();
+        scan.push(event.clone());
+        // A scan that ended without a choice is over.
+        if event.aborted {
+            self.scans.remove(&event.trigger_tid);
+        }
+    }
+
+    fn kill(&mut self, event: &OomKillEvent) {
+        let candidates = self.scans.remove(&event.trigger_tid).unwrap_or_default();
+        let OomWatchFacts {
+            rss_counters,
+            page_size_bytes,
+            ..
+        } = *self.facts;
+        let candidates = candidates
+            .into_iter()
+            .map(|event| Judged::new(event, rss_counters, page_size_bytes))
+            .collect();
+        self.open(KillReport {
+            choice: Some(event.clone()),
+            candidates,
+            ..KillReport::new(event.time_ns, event.victim.clone(), event.trigger.clone())
+        });
+    }
+
+    fn open(&mut self, mut report: KillReport) {
+        if self.open.len() >= MAX_OPEN {
+            self.open.remove(0);
+        }
+        let told = self.logs.iter().position(|log| report.is_told_by(log));
+        report.log = told.and_then(|place| self.logs.remove(place));
+        self.open.push(report);
+    }
+
+    fn log(&mut self, event: &OomLogEvent) {
+        let untold = |kill: &&mut KillReport| kill.log.is_none() && kill.is_told_by(event);
+        if let Some(kill) = self.open.iter_mut().find(untold) {
+            kill.log = Some(Box::new(event.clone()));
+            return;
+        }
+        // A member of a group is told of with the one it died with.
+        let along = |kill: &KillReport| {
+            let mut others = kill.also_killed.iter();
+            others.any(|task| task.pid == event.killed_tid)
+        };
+        if self.open.iter().any(along) {
+            return;
+        }
+        if self.logs.len() >= MAX_LOGS {
+            self.logs.pop_front();
+        }
+        self.logs.push_back(Box::new(event.clone()));
+    }
+}

@@ -1,0 +1,183 @@
+//! What was known before a kill: snapshots of the last minute, and, of each domain, the one at which
+//! it came near its limit. Predictions are made from them when a kill asks for one.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    rc::Rc,
+};
+
+use super::growth::Room;
+use crate::input::{OomMemory, OomSnapshot, OwnedBy};
+
+/// Newest snapshots that are all kept.
+const NEWEST: usize = 4;
+/// None is kept that is older than this.
+const WINDOW_NS: u64 = 60_000_000_000;
+/// Share of a domain that is taken for good at which the forecast at the limit is kept.
+const NEAR: f64 = 0.8;
+/// It is forgotten when the share falls below this.
+const FAR: f64 = 0.75;
+/// Growth is looked at over this time, or what there is.
+const GROWTH_NS: u64 = 1_000_000_000;
+/// Deaths that are remembered.
+const MAX_DEAD: usize = 1_024;
+
+/// Two instants: the earlier, if there is one, tells who grows.
+#[derive(Clone, Debug)]
+pub(super) struct Pair {
+    pub(super) earlier: Option<Rc<OomSnapshot>>,
+    pub(super) later: Rc<OomSnapshot>,
+}
+
+/// The history.
+#[derive(Debug, Default)]
+pub(super) struct Standing {
+    history: VecDeque<Rc<OomSnapshot>>,
+    /// By the domain's cgroup.
+    near: BTreeMap<u64, Pair>,
+    /// Processes that were killed, and when.
+    dead: VecDeque<(u64, u32)>,
+}
+
+impl Standing {
+    pub(super) fn learn(&mut self, snapshot: &OomSnapshot) {
+        let later = Rc::new(snapshot.clone());
+        let pair = Pair {
+            earlier: self.before(&later),
+            later: Rc::clone(&later),
+        };
+        let mut near = BTreeMap::new();
+        for cgroup in &snapshot.cgroups {
+            let Some(share) = cgroup.memory.as_ref().and_then(pinned_share) else {
+                continue;
+            };
+            let kept = self.near.remove(&cgroup.id).filter(|_| share >= FAR);
+            let new = || (share >= NEAR).then(|| pair.clone());
+            near.extend(kept.or_else(new).map(|pair| (cgroup.id, pair)));
+        }
+        self.near = near;
+        self.history.push_back(later);
+        self.thin();
+    }
+
+    /// The newest snapshot that was taken before an instant, without those killed since.
+    pub(super) fn pair_before(&self, time_ns: u64) -> Option<Pair> {
+        let before = |snapshot: &&Rc<OomSnapshot>| done_ns(snapshot) < time_ns;
+        let later = self.history.iter().rev().find(before)?;
+        Some(Pair {
+            earlier: self.before(later),
+            later: self.without_the_dead(later, time_ns),
+        })
+    }
+
+    /// The pair at which a domain came near its limit, if it did and still is.
+    pub(super) fn pair_near(&self, domain: u64, time_ns: u64) -> Option<Pair> {
+        let pair = self.near.get(&domain)?;
+        (done_ns(&pair.later) < time_ns).then(|| Pair {
+            earlier: pair.earlier.clone(),
+            later: self.without_the_dead(&pair.later, time_ns),
+        })
+    }
+
+    /// All snapshots before an instant, newest first.
+    pub(super) fn before_newest_first(&self, time_ns: u64) -> impl Iterator<Item = &OomSnapshot> {
+        let before = move |snapshot: &&Rc<OomSnapshot>| done_ns(snapshot) < time_ns;
+        self.history.iter().rev().filter(before).map(AsRef::as_ref)
+    }
+
+    pub(super) fn died(&mut self, time_ns: u64, task: &OwnedBy) {
+        if self.dead.len() >= MAX_DEAD {
+            self.dead.pop_front();
+        }
+        self.dead.push_back((time_ns, task.pid));
+    }
+
+    pub(super) fn path_of(&self, id: u64) -> Option<&str> {
+        let mut newest_first = self.history.iter().rev();
+        newest_first.find_map(|snapshot| {
+            let cgroup = snapshot.cgroups.iter().find(|cgroup| cgroup.id == id)?;
+            Some(cgroup.path.as_str())
+        })
+    }
+
+    /// The cgroup at a path when it was last seen.
+    pub(super) fn id_of(&self, path: &str) -> Option<u64> {
+        let mut newest_first = self.history.iter().rev();
+        newest_first.find_map(|snapshot| {
+            let cgroup = snapshot.cgroups.iter().find(|cgroup| cgroup.path == path)?;
+            Some(cgroup.id)
+        })
+    }
+
+    /// The oldest snapshot of the time over which growth is looked at, or the next older one.
+    fn before(&self, later: &OomSnapshot) -> Option<Rc<OomSnapshot>> {
+        let time_ns = later.time.monotonic_ns;
+        let older = || {
+            let newest_first = self.history.iter().rev();
+            newest_first.filter(|snapshot| snapshot.time.monotonic_ns < time_ns)
+        };
+        let recent =
+            |snapshot: &&Rc<OomSnapshot>| time_ns - snapshot.time.monotonic_ns <= GROWTH_NS;
+        older()
+            .take_while(recent)
+            .last()
+            .or(older().next())
+            .cloned()
+    }
+
+    /// A victim is gone when the next one is chosen: else the scan would wait for it.
+    fn without_the_dead(&self, snapshot: &Rc<OomSnapshot>, time_ns: u64) -> Rc<OomSnapshot> {
+        let taken_ns = snapshot.time.monotonic_ns;
+        // A margin, since a kill may fall between the time that a snapshot bears and its reading.
+        let since = taken_ns.saturating_sub(GROWTH_NS)..time_ns;
+        let dead: Vec<u32> = self
+            .dead
+            .iter()
+            .filter(|(at_ns, _)| since.contains(at_ns))
+            .map(|(_, pid)| *pid)
+            .collect();
+        let alive =
+            |task: &crate::input::OomTask| task.victim.is_none() && !dead.contains(&task.pid);
+        if snapshot.tasks.iter().all(alive) {
+            return Rc::clone(snapshot);
+        }
+        let mut left = OomSnapshot::clone(snapshot);
+        left.tasks.retain(alive);
+        Rc::new(left)
+    }
+
+    fn thin(&mut self) {
+        let Some(newest_ns) = self
+            .history
+            .back()
+            .map(|snapshot| snapshot.time.monotonic_ns)
+        else {
+            return;
+        };
+        let old = |snapshot: &Rc<OomSnapshot>| newest_ns - snapshot.time.monotonic_ns > WINDOW_NS;
+        while self.history.len() > 1 && self.history.front().is_some_and(old) {
+            self.history.pop_front();
+        }
+        // The older, the farther apart: one in between goes if its neighbours are no farther from
+        // each other than from now. That leaves some twenty, whatever their pace.
+        let at = |place: usize| self.history[place].time.monotonic_ns;
+        let end = self.history.len().saturating_sub(NEWEST);
+        let dense =
+            (1..end).find(|place| at(place + 1) - at(place - 1) < newest_ns - at(place + 1));
+        if let Some(place) = dense {
+            self.history.remove(place);
+        }
+    }
+}
+
+/// When all of a snapshot had been read: one under way while a process is killed may miss it.
+fn done_ns(snapshot: &OomSnapshot) -> u64 {
+    snapshot.done_ns.unwrap_or(snapshot.time.monotonic_ns)
+}
+
+/// The share of a domain that reclaim cannot take away; `None` without a limit.
+pub fn pinned_share(memory: &OomMemory) -> Option<f64> {
+    let room = Room::of_cgroup(memory)?;
+    let whole = room.pinned_bytes.saturating_add(room.headroom_bytes);
+    (whole > 0).then(|| room.pinned_bytes as f64 / whole as f64)
+}

@@ -1,0 +1,224 @@
+//! Kills put together, told, and held against what stood before.
+
+use super::{ROOT, cgroup, snapshot, task};
+use crate::{
+    input::{
+        CgroupPath, HookOutcome, Input, OomConstraint, OomGoneEvent, OomLogEvent, OomLogTask,
+        OomSnapshot, OomWatchFacts, OwnedBy, RssCounters, VictimEvent,
+    },
+    model::oom::{Cause, Fate, Held, KillStory, Kills, Owner, TableSource, Told},
+};
+
+const MS: u64 = 1_000_000;
+const CGROUP: u64 = 7;
+
+fn facts(log_unreadable: Option<&str>) -> Box<OomWatchFacts> {
+    Box::new(OomWatchFacts {
+        memtrace_version: "0".into(),
+        kernel_release: "test".into(),
+        page_size_bytes: 4096,
+        rss_counters: RssCounters::Atomic,
+        realtime_minus_monotonic_ns: 0,
+        hooks: vec![HookOutcome {
+            signal: "OOM kill".into(),
+            attached: None,
+            refused: Vec::new(),
+            cost: String::new(),
+            optional: true,
+            opt_in: None,
+        }],
+        log_unreadable: log_unreadable.map(str::to_owned),
+        within: None,
+    })
+}
+
+fn owned(pid: u32) -> OwnedBy {
+    OwnedBy {
+        pid,
+        comm: Some(format!("p{pid}")),
+        cgroup_id: Some(CGROUP),
+    }
+}
+
+fn victim(time_ns: u64, pid: u32, trigger: u32) -> Input {
+    Input::Victim(VictimEvent {
+        time_ns,
+        victim: owned(pid),
+        trigger: owned(trigger),
+    })
+}
+
+/// A herd of `(pid, pages)` in a cgroup of 64 MiB, at an instant.
+fn look(at_ns: u64, herd: &[(u32, i64)]) -> OomSnapshot {
+    let tasks = herd
+        .iter()
+        .map(|(pid, pages)| task(*pid, CGROUP, *pages, 0));
+    let cgroups = vec![
+        cgroup(ROOT, None, None),
+        cgroup(CGROUP, Some(ROOT), Some(64)),
+    ];
+    let mut snapshot = snapshot(ROOT, cgroups, tasks.collect());
+    snapshot.time.monotonic_ns = at_ns;
+    snapshot
+}
+
+fn logged(pid: u32, tasks: &[(u32, i64)]) -> OomLogEvent {
+    let task = |(pid, pages): &(u32, i64)| OomLogTask {
+        tid: *pid,
+        pid: *pid,
+        rss_pages: *pages as u64,
+        comm: format!("p{pid}"),
+        ..OomLogTask::default()
+    };
+    OomLogEvent {
+        read_ns: 1_000 * MS,
+        trigger_comm: Some("p3".into()),
+        trigger_tid: Some(3),
+        constraint: Some(OomConstraint::Memcg),
+        order: Some(0),
+        gfp_mask: Some(0xcc0),
+        domain: Some("/c7".into()),
+        victim_cgroup: Some("/c7".into()),
+        chosen_pid: Some(pid),
+        limit_bytes: Some(64 << 20),
+        tasks: tasks.iter().map(task).collect(),
+        killed_tid: pid,
+        killed_comm: format!("p{pid}"),
+        killed_by_memcg: true,
+        ..OomLogEvent::default()
+    }
+}
+
+/// One kill of `killed` at 1 s, after these looks, with what the log says.
+fn told(looks: Vec<OomSnapshot>, killed: u32, log: OomLogEvent) -> KillStory {
+    let mut kills = Kills::new(facts(None));
+    for look in looks {
+        kills.apply(&Input::OomSnapshot(Box::new(look)));
+    }
+    kills.apply(&victim(1_000 * MS, killed, 3));
+    kills.apply(&Input::OomLog(Box::new(log)));
+    let gone = OomGoneEvent {
+        time_ns: 1_010 * MS,
+        pid: killed,
+    };
+    kills.apply(&Input::OomGone(gone));
+    assert!(kills.settled(1_030 * MS).is_empty(), "its group may follow");
+    let mut stories = kills.settled(1_050 * MS);
+    assert_eq!(stories.len(), 1);
+    stories.remove(0)
+}
+
+#[test]
+fn without_hooks_the_log_and_the_looks_tell() {
+    let herd = [(3, 100), (4, 900), (5, 500)];
+    let story = told(
+        vec![look(500 * MS, &herd), look(980 * MS, &herd)],
+        4,
+        logged(4, &[(3, 110), (4, 910), (5, 500)]),
+    );
+    let limit = story.limit.as_ref().unwrap();
+    assert_eq!((limit.owner, limit.told), (Owner::Own, Told::KernelLog));
+    assert_eq!(limit.cgroup_id, Some(CGROUP));
+    assert_eq!((story.fate, story.totalpages), (Fate::Chosen, Some(16_384)));
+    let table = story.table.as_ref().unwrap();
+    assert_eq!(
+        (table.source, table.rows.len()),
+        (TableSource::KernelLog, 3)
+    );
+    assert_eq!(story.points(), Some((910, false)));
+    let foretold = story.foretold.as_ref().unwrap();
+    assert_eq!(foretold.now.held, Held::Right);
+    assert_eq!(foretold.now.before_ns, 20 * MS);
+    assert_eq!(foretold.since_ns, Some(500 * MS));
+    assert_eq!(story.window.as_ref().unwrap().victim_grew_pages, Some(0));
+    assert_eq!(story.complete_after_ns, 50 * MS);
+    assert!(story.differences.is_empty());
+}
+
+#[test]
+fn a_wrong_prediction_names_its_cause() {
+    let herd = [(3, 100), (4, 900), (5, 850)];
+    let cause = |killed, log| match told(vec![look(980 * MS, &herd)], killed, log).foretold {
+        Some(foretold) => foretold.now.held,
+        None => panic!("nothing foretold"),
+    };
+    let grew = logged(5, &[(3, 100), (4, 900), (5, 950)]);
+    assert_eq!(cause(5, grew), Held::Wrong(Cause::Moved));
+    let late = logged(6, &[(3, 100), (4, 900), (6, 950)]);
+    assert_eq!(cause(6, late), Held::Wrong(Cause::NotThere));
+    let without = logged(5, &[(3, 100), (5, 850)]);
+    assert_eq!(cause(5, without), Held::Wrong(Cause::Gone));
+    let mut smaller = logged(5, &[(3, 100), (4, 900), (5, 850)]);
+    smaller.limit_bytes = Some(32 << 20);
+    assert_eq!(cause(5, smaller), Held::Wrong(Cause::LimitChanged));
+    let mut adjusted = logged(5, &[(3, 100), (4, 900), (5, 850)]);
+    adjusted.tasks[1].oom_score_adj = -500;
+    assert_eq!(cause(5, adjusted), Held::Wrong(Cause::AdjChanged));
+    let same = logged(5, &herd);
+    assert_eq!(cause(5, same), Held::Wrong(Cause::Unexplained));
+}
+
+#[test]
+fn the_dead_are_left_out_of_what_stands() {
+    let mut kills = Kills::new(facts(Some("no such file")));
+    let herd = [(3, 100), (4, 900), (5, 850)];
+    kills.apply(&Input::OomSnapshot(Box::new(look(980 * MS, &herd))));
+    for (at_ms, pid) in [(1_000, 4), (1_001, 5)] {
+        kills.apply(&victim(at_ms * MS, pid, pid));
+    }
+    let stories = kills.settled(1_200 * MS);
+    assert_eq!(stories.len(), 2);
+    // Neither hook nor log: whose limit it was is unknown, and so is what stood for it.
+    for story in &stories {
+        assert_eq!(story.fate, Fate::Unknown);
+        assert!(story.limit.is_none() && story.foretold.is_none());
+    }
+
+    let mut kills = Kills::new(facts(None));
+    kills.apply(&Input::OomSnapshot(Box::new(look(980 * MS, &herd))));
+    for (at_ms, pid) in [(1_000, 4), (1_001, 5)] {
+        kills.apply(&victim(at_ms * MS, pid, 3 + pid));
+        kills.apply(&Input::OomLog(Box::new(logged(pid, &herd))));
+    }
+    let stories = kills.settled(1_200 * MS);
+    let held = |story: &KillStory| story.foretold.as_ref().map(|foretold| foretold.now.held);
+    assert_eq!(held(&stories[0]), Some(Held::Right));
+    assert_eq!(held(&stories[1]), Some(Held::Right));
+}
+
+#[test]
+fn a_mark_without_a_word_in_the_log_was_no_choice() {
+    let mut kills = Kills::new(facts(None));
+    kills.apply(&victim(1_000 * MS, 4, 4));
+    let stories = kills.settled(1_200 * MS);
+    assert_eq!(stories[0].fate, Fate::WasDying);
+}
+
+#[test]
+fn the_log_is_held_against_the_hooks() {
+    let mut kills = Kills::new(facts(None));
+    let path = Some("/elsewhere".to_owned());
+    kills.apply(&Input::CgroupPath(CgroupPath { id: CGROUP, path }));
+    // The log may be read first.
+    kills.apply(&Input::OomLog(Box::new(logged(4, &[(4, 900)]))));
+    kills.apply(&victim(1_000 * MS, 4, 9));
+    let stories = kills.rest(1_001 * MS);
+    let what: Vec<_> = stories[0].differences.iter().map(|one| one.what).collect();
+    assert_eq!(what, ["victim_cgroup", "trigger_comm"]);
+}
+
+/// However fast the looks come, a minute of them stays a few dozen.
+#[test]
+fn the_history_stays_small() {
+    let mut kills = Kills::new(facts(None));
+    for at in 0..7_000_u64 {
+        kills.apply(&Input::OomSnapshot(Box::new(look(
+            at * 10 * MS,
+            &[(4, 900)],
+        ))));
+    }
+    let kept: Vec<_> = kills.standing().before_newest_first(u64::MAX).collect();
+    let oldest = kept.last().unwrap().time.monotonic_ns;
+    assert!(kept.len() < 40, "{}", kept.len());
+    assert!((69_990 * MS - oldest) > 20_000 * MS, "{oldest}");
+}

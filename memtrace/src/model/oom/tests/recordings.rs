@@ -1,0 +1,61 @@
+//! Real kills, recorded by `oom watch --record` on the ladder's kernels: the model against what the
+//! kernels did.
+
+use std::{fs, path::Path};
+
+use crate::{
+    input::Input,
+    model::oom::{Fate, Held, KillStory, Kills, TableSource},
+    source::recording::Replay,
+};
+
+/// All kills of a recording.
+fn stories(path: &Path) -> Vec<KillStory> {
+    let mut kills: Option<Kills> = None;
+    let mut stories = Vec::new();
+    let mut last_ns = 0;
+    for input in Replay::open(path).unwrap() {
+        match (input.unwrap(), &mut kills) {
+            (Input::OomWatch(facts), _) => kills = Some(Kills::new(facts)),
+            (Input::OomTick(now_ns), Some(kills)) => {
+                last_ns = now_ns;
+                stories.extend(kills.settled(now_ns));
+            }
+            (input, Some(kills)) => kills.apply(&input),
+            (input, None) => panic!("{} begins with {input:?}", path.display()),
+        }
+    }
+    stories.extend(kills.unwrap().rest(last_ns));
+    stories
+}
+
+#[test]
+fn the_model_agrees_with_what_kernels_did() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/model/oom/tests/fixture");
+    let mut told = 0;
+    let mut scans = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        for story in stories(&path) {
+            told += 1;
+            let what = format!("{}: {story:#?}", path.display());
+            assert_eq!(story.fate, Fate::Chosen, "{what}");
+            assert!(story.limit.is_some() && story.differences.is_empty(), "{what}");
+            let table = story.table.as_ref().unwrap();
+            assert!(table.rows.iter().all(|row| row.agrees != Some(false)), "{what}");
+            if table.source == TableSource::Hooks {
+                scans += 1;
+                // Of equals the last.
+                let best = table.rows.iter().max_by_key(|row| row.kernel_points);
+                let chosen = best.map(|row| row.pid);
+                assert_eq!(chosen, Some(story.report.victim.pid), "{what}");
+                assert_eq!(story.points().unwrap().1, true, "{what}");
+            }
+            if let Some(foretold) = &story.foretold {
+                assert_ne!(foretold.now.held.id(), "wrong", "{what}");
+                assert!(matches!(foretold.now.held, Held::Right | Held::Tie));
+            }
+        }
+    }
+    assert!(told > 0 && scans > 0, "{told} kills, {scans} scans");
+}

@@ -1,0 +1,76 @@
+//! A domain that is watched: how near it is to its limit, cheaply.
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    cgroup::{CgroupReader, Hierarchy, UsageFile},
+    input::OomMemory,
+    model::oom::pinned_share,
+};
+
+/// From this share of a limit on, usage may be all cache, so `memory.stat` is asked.
+const MAYBE_NEAR: f64 = 0.7;
+/// How often it is asked for a domain that is not near.
+const ASK: Duration = Duration::from_millis(100);
+
+/// A cgroup with a limit.
+pub(super) struct Domain {
+    id: u64,
+    limit_bytes: u64,
+    usage: UsageFile,
+    reader: CgroupReader,
+    /// As of the last look.
+    memory: OomMemory,
+    share: f64,
+    asked: Option<Instant>,
+}
+
+impl Domain {
+    pub(super) fn open(
+        hierarchy: &Hierarchy,
+        id: u64,
+        path: &str,
+        memory: &OomMemory,
+    ) -> Option<Self> {
+        let directory = hierarchy.directory_at(path)?;
+        let version = hierarchy.version();
+        Some(Self {
+            id,
+            limit_bytes: memory.sample.limit_bytes?,
+            // A cgroup that goes meanwhile is no domain any more.
+            usage: UsageFile::open(version, &directory).ok()??,
+            reader: CgroupReader::open(version, &directory).ok()?,
+            memory: *memory,
+            share: pinned_share(memory).unwrap_or(0.0),
+            asked: None,
+        })
+    }
+
+    /// Whether it is this cgroup with this limit.
+    pub(super) fn is(&self, id: u64, limit_bytes: u64) -> bool {
+        (self.id, self.limit_bytes) == (id, limit_bytes)
+    }
+
+    /// How near it is.
+    pub(super) fn look(&mut self) -> f64 {
+        let usage = match self.usage.read() {
+            Ok(Some(bytes)) => bytes,
+            // Gone: the next snapshot leaves it out.
+            Ok(None) | Err(_) => return 0.0,
+        };
+        let share = usage as f64 / self.limit_bytes.max(1) as f64;
+        if share < MAYBE_NEAR {
+            (self.share, self.asked) = (share, None);
+            return share;
+        }
+        let fresh = |asked: Instant| self.share < MAYBE_NEAR && asked.elapsed() < ASK;
+        if !self.asked.is_some_and(fresh)
+            && let Ok(sample) = self.reader.sample()
+        {
+            self.memory.sample = sample;
+            self.asked = Some(Instant::now());
+            self.share = pinned_share(&self.memory).unwrap_or(0.0);
+        }
+        self.share
+    }
+}

@@ -1,0 +1,173 @@
+//! A thread that keeps predictions up to date: snapshots, the more often the nearer a domain is to
+//! its limit. It is a thread of its own so that nothing it reads delays the report of a kill.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::mpsc::{Receiver, Sender, channel, error::TrySendError};
+
+use super::{Snapshots, domain::Domain, node::available_share};
+use crate::input::OomSnapshot;
+
+/// Snapshots that wait for the receiver; one more is dropped, the next is newer anyway.
+const WAITING: usize = 4;
+/// How often the node's memory is read.
+const ASK_NODE: Duration = Duration::from_millis(100);
+/// From each of these shares on a snapshot, at most this often, with a rest of so many times its
+/// cost after it.
+const PACE: [(f64, Duration, u32); 4] = [
+    (0.95, Duration::from_millis(10), 1),
+    (0.85, Duration::from_millis(20), 4),
+    (0.7, Duration::from_millis(50), 9),
+    (0.0, Duration::from_secs(2), 9),
+];
+/// The pace of those that are near, but stay where they are:
+const CALM: (Duration, u32) = (Duration::from_millis(500), 9);
+/// by less than this share
+const STEP: f64 = 0.002;
+/// for this long.
+const CALM_AFTER: Duration = Duration::from_secs(2);
+
+/// The thread.
+pub struct Lookout {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Lookout {
+    /// Starts it.
+    pub fn start(snapshots: Snapshots) -> (Self, Receiver<OomSnapshot>) {
+        let (sender, receiver) = channel(WAITING);
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&stop);
+        let thread = thread::spawn(move || {
+            let mut watch = Watch {
+                snapshots,
+                domains: Vec::new(),
+                node_share: 0.0,
+                node_read: None,
+                moved: (Instant::now(), 0.0),
+            };
+            watch.run(&sender, &told);
+        });
+        let own = Self {
+            stop,
+            thread: Some(thread),
+        };
+        (own, receiver)
+    }
+}
+
+impl Drop for Lookout {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            log::error!("the thread that takes snapshots panicked");
+        }
+    }
+}
+
+/// How often, and how many times its cost to rest.
+fn pace(share: f64, calm: bool) -> (Duration, u32) {
+    let found = PACE.iter().find(|(from, ..)| share >= *from);
+    let (_, period, rest) = *found.unwrap_or(&PACE[PACE.len() - 1]);
+    match calm && period < CALM.0 {
+        true => CALM,
+        false => (period, rest),
+    }
+}
+
+struct Watch {
+    snapshots: Snapshots,
+    domains: Vec<Domain>,
+    node_share: f64,
+    node_read: Option<Instant>,
+    /// When the share last moved, and from where on it would move again.
+    moved: (Instant, f64),
+}
+
+impl Watch {
+    fn run(&mut self, sender: &Sender<OomSnapshot>, stop: &AtomicBool) {
+        let mut last: Option<(Instant, Duration)> = None;
+        let mut told = false;
+        while !stop.load(Ordering::Relaxed) {
+            let share = self.look();
+            let calm = self.is_calm(share);
+            let (period, rest) = pace(share, calm);
+            let due = last.is_none_or(|(at, cost)| at.elapsed() >= period.max(cost * rest));
+            if due {
+                let start = Instant::now();
+                match self.snapshots.take() {
+                    Ok(mut snapshot) => {
+                        // Never chosen, and most of the processes of many machines.
+                        snapshot.tasks.retain(|task| !task.kernel_thread);
+                        self.follow(&snapshot);
+                        match sender.try_send(snapshot) {
+                            Ok(()) | Err(TrySendError::Full(_)) => {}
+                            Err(TrySendError::Closed(_)) => return,
+                        }
+                    }
+                    Err(error) if !told => {
+                        told = true;
+                        log::warn!("no prediction can be kept up to date: {error}");
+                    }
+                    Err(_) => {}
+                }
+                last = Some((Instant::now(), start.elapsed()));
+            }
+            thread::sleep(match share {
+                near if near >= PACE[1].0 && !calm => Duration::from_millis(5),
+                some if some >= 0.5 => Duration::from_millis(20),
+                _ => Duration::from_millis(50),
+            });
+        }
+    }
+
+    fn is_calm(&mut self, share: f64) -> bool {
+        if (share - self.moved.1).abs() > STEP {
+            self.moved = (Instant::now(), share);
+        }
+        self.moved.0.elapsed() > CALM_AFTER
+    }
+
+    fn look(&mut self) -> f64 {
+        if self.node_read.is_none_or(|at| at.elapsed() >= ASK_NODE) {
+            self.node_read = Some(Instant::now());
+            // Unknown counts as far away: the slow pace goes on.
+            self.node_share = available_share().map_or(0.0, |available| 1.0 - available);
+        }
+        let shares = self.domains.iter_mut().map(Domain::look);
+        shares.fold(self.node_share, f64::max)
+    }
+
+    /// Opens the files of new domains, forgets those that are gone.
+    fn follow(&mut self, snapshot: &OomSnapshot) {
+        let mut known = std::mem::take(&mut self.domains);
+        for cgroup in &snapshot.cgroups {
+            let Some((memory, limit)) = cgroup
+                .memory
+                .as_ref()
+                .and_then(|memory| Some((memory, memory.sample.limit_bytes?)))
+            else {
+                continue;
+            };
+            let same = |domain: &Domain| domain.is(cgroup.id, limit);
+            let domain = match known.iter().position(same) {
+                Some(place) => Some(known.swap_remove(place)),
+                None => {
+                    let hierarchy = self.snapshots.hierarchy();
+                    Domain::open(hierarchy, cgroup.id, &cgroup.path, memory)
+                }
+            };
+            self.domains.extend(domain);
+        }
+    }
+}

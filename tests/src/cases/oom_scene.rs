@@ -1,0 +1,167 @@
+//! What the scenarios of single kills are made of.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context as _, ensure};
+use serde_json::Value;
+
+use super::room::Room;
+use crate::{
+    cgroup::{self, Version},
+    host::Host,
+    process::{self, Running},
+};
+
+pub(super) const MIB: u64 = 1 << 20;
+pub(super) const LIMIT: u64 = 32 * MIB;
+/// O5: on a machine of one's own.
+const COMPLETE_S: f64 = 0.2;
+
+/// A cgroup below the room's, removed with the processes in it.
+pub(super) struct Below(pub(super) PathBuf);
+
+impl Below {
+    pub(super) fn new(room: &Room<'_>, name: &str) -> anyhow::Result<Self> {
+        let top = &room.cgroup.path;
+        if room.cgroup.version() == Version::V2 {
+            fs::write(top.join("cgroup.subtree_control"), "+memory")
+                .context("handing the memory controller down")?;
+        }
+        let path = top.join(name);
+        fs::create_dir(&path).with_context(|| format!("making {}", path.display()))?;
+        Ok(Self(path))
+    }
+
+    pub(super) fn name(&self, room: &Room<'_>) -> String {
+        let own = self.0.file_name().unwrap_or_default();
+        format!("{}/{}", room.cgroup.name(), own.display())
+    }
+}
+
+impl Drop for Below {
+    fn drop(&mut self) {
+        if let Err(error) = cgroup::remove(&self.0) {
+            eprintln!("{error:#}");
+        }
+    }
+}
+
+/// `oom watch` of a cgroup.
+pub(super) struct Watch(Running);
+
+impl Watch {
+    pub(super) fn start(host: &Host, cgroup: &str, kills: u64) -> anyhow::Result<Self> {
+        let mut command = process::command(&host.memtrace, ["-v", "oom", "watch", "-o", "json"]);
+        command.args(["--kills", &kills.to_string(), "--for", "110s", cgroup]);
+        // For fixtures: MEMTRACE_OOM_RECORD names a folder, which gets a recording a watch.
+        if let Some(folder) = std::env::var_os("MEMTRACE_OOM_RECORD") {
+            let name = format!(
+                "{}-{kills}.rec",
+                cgroup.rsplit('/').next().unwrap_or_default()
+            );
+            command
+                .arg("--record")
+                .arg(PathBuf::from(folder).join(name));
+        }
+        let mut watch = Running::start(&mut command)?;
+        watch.wait_for_stderr("attached")?;
+        // One look before anything grows.
+        thread::sleep(Duration::from_millis(100));
+        Ok(Self(watch))
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.0.pid()
+    }
+
+    pub(super) fn reports(self) -> anyhow::Result<Vec<Value>> {
+        let ended = self.0.wait()?;
+        ensure!(ended.status.success(), "{ended:?}");
+        ensure!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+        let lines = String::from_utf8_lossy(&ended.stdout).into_owned();
+        lines
+            .lines()
+            .map(|line| serde_json::from_str(line).with_context(|| line.to_owned()))
+            .collect()
+    }
+
+    pub(super) fn report(self) -> anyhow::Result<Value> {
+        let reports = self.reports()?;
+        reports.into_iter().next().context("memtrace saw no kill")
+    }
+}
+
+/// What a report must say.
+pub(super) struct Expected<'a> {
+    pub(super) victim: u32,
+    pub(super) victim_cgroup: &'a str,
+    pub(super) trigger: Option<u32>,
+    pub(super) trigger_cgroup: Option<&'a str>,
+    pub(super) owner: &'a str,
+    pub(super) limit_cgroup: Option<&'a str>,
+    pub(super) constraint: &'a str,
+}
+
+pub(super) fn check(
+    host: &Host,
+    report: &Value,
+    expected: &Expected<'_>,
+) -> anyhow::Result<String> {
+    let mut wrong = Vec::new();
+    let mut compare = |what: &str, found: &Value, wanted: Value| {
+        if *found != wanted {
+            wrong.push(format!("{what} {found}, not {wanted}"));
+        }
+    };
+    compare("fate", &report["fate"], "chosen".into());
+    compare("victim", &report["victim"]["pid"], expected.victim.into());
+    let cgroup = &report["victim"]["cgroup"];
+    compare("victim's cgroup", cgroup, expected.victim_cgroup.into());
+    if let Some(trigger) = expected.trigger {
+        compare("trigger", &report["trigger"]["pid"], trigger.into());
+    }
+    if let Some(wanted) = expected.trigger_cgroup {
+        compare(
+            "trigger's cgroup",
+            &report["trigger"]["cgroup"],
+            wanted.into(),
+        );
+    }
+    compare("limit", &report["limit_owner"], expected.owner.into());
+    let wanted = expected.limit_cgroup.into();
+    compare("limit's cgroup", &report["limit_cgroup"], wanted);
+    compare(
+        "constraint",
+        &report["constraint"],
+        expected.constraint.into(),
+    );
+    let none = Value::Array(Vec::new());
+    compare("differences", &report["kernel_log"]["differences"], none);
+    ensure!(wrong.is_empty(), "{}: {report}", wrong.join("; "));
+    let complete = report["complete_after_seconds"].as_f64();
+    let complete = complete.context("no complete_after_seconds")?;
+    ensure!(
+        complete <= COMPLETE_S || host.is_emulated(),
+        "complete after {complete} s: {report}"
+    );
+    Ok(format!("complete after {:.0} ms", complete * 1e3))
+}
+
+/// The rate-limited part of the kernel log is all that tells whose limit it was where the hook is off:
+/// ten reports in five seconds.
+pub(super) fn let_the_log_rest(host: &Host) {
+    if !host.is_emulated() {
+        thread::sleep(Duration::from_millis(5_100));
+    }
+}
+
+pub(super) fn growing(room: &Room<'_>, cgroup: &Path) -> anyhow::Result<Running> {
+    let mut command = room.hog_command(&["anon", &(2 * LIMIT).to_string()]);
+    process::join_at(&mut command, cgroup)?;
+    Running::start(&mut command)
+}
