@@ -140,7 +140,7 @@ impl Extract<'_> {
     }
 
     fn function(&mut self, name: &str) {
-        self.btf.ids(Kind::Func, name).for_each(|id| self.whole(id));
+        self.btf.func_ids(name).for_each(|id| self.whole(id));
     }
 
     /// Keeps a type and what it refers to. Structs and enums begin without members, so this ends.

@@ -225,8 +225,8 @@ fn known_targets(btf: &Btf<'_>) -> (Vec<&'static str>, BTreeSet<u32>) {
                 AttachPoint::Fentry(name)
                 | AttachPoint::Fexit(name)
                 | AttachPoint::Kprobe(name)
-                | AttachPoint::Kretprobe(name) => btf.ids(Kind::Func, name).next(),
-                AttachPoint::Iter(name) => btf.ids(Kind::Func, &format!("bpf_iter_{name}")).next(),
+                | AttachPoint::Kretprobe(name) => btf.func_ids(name).next(),
+                AttachPoint::Iter(name) => btf.func_ids(&format!("bpf_iter_{name}")).next(),
             };
             Some((probe.attach.target(), id?))
         })

@@ -63,7 +63,7 @@ impl<'a> Btf<'a> {
 
     /// Whether the kernel has a function that BTF describes. It may still be inlined everywhere.
     pub fn has_func(&self, name: &str) -> bool {
-        self.ids(Kind::Func, name).next().is_some()
+        self.func_ids(name).next().is_some()
     }
 
     /// Size in bytes of a struct; `None` if there is none, or several that differ.
@@ -284,7 +284,7 @@ impl<'a> Btf<'a> {
     ///
     /// `None` if there is no such function, or if several of that name differ.
     pub fn prototype(&self, function: &str) -> Option<String> {
-        let functions = self.ids(Kind::Func, function);
+        let functions = self.func_ids(function);
         let mut found = functions.map(|id| self.signature(&self.type_by_id(id)?));
         let first = found.next()??;
         found

@@ -52,18 +52,15 @@ mod tests {
     fn few_types_keep_their_numbers() {
         let blob = include_bytes!("../testdata/btf/6.12.btf");
         let whole = Btf::parse(blob).unwrap();
-        let id_in = |btf: &Btf<'_>, kind, name| btf.ids(kind, name).next();
-        let wanted = [
-            (Kind::Func, "workingset_refault"),
-            (Kind::Typedef, "btf_trace_mm_lru_activate"),
-        ];
-        let ids = wanted.map(|(kind, name)| id_in(&whole, kind, name).unwrap());
+        let func = |btf: &Btf<'_>, name| btf.func_ids(name).next();
+        let typedef = |btf: &Btf<'_>, name| btf.ids(Kind::Typedef, name).next();
+        let (refault, activate) = ("workingset_refault", "btf_trace_mm_lru_activate");
+        let ids = [func(&whole, refault), typedef(&whole, activate)].map(Option::unwrap);
         let blob = whole.sparse(&ids.into());
         let sparse = Btf::parse(&blob).unwrap();
-        for ((kind, name), id) in wanted.into_iter().zip(ids) {
-            assert_eq!(id_in(&sparse, kind, name), Some(id), "{name}");
-        }
-        assert_eq!(id_in(&sparse, Kind::Func, "oom_badness"), None);
+        assert_eq!(func(&sparse, refault), Some(ids[0]));
+        assert_eq!(typedef(&sparse, activate), Some(ids[1]));
+        assert_eq!(func(&sparse, "oom_badness"), None);
         assert_eq!(sparse.type_count(), ids.into_iter().max().unwrap() + 1);
         let theirs = aya::Btf::parse(&blob, Default::default()).unwrap();
         drop(theirs);
