@@ -132,6 +132,7 @@ fn herd(host: &Host, seed: u64, grades: &mut Grades) -> anyhow::Result<()> {
     let mut threads = threads(&room)?;
     let predicted = predict(host, &cgroup)?;
     let filler = fill(&room, 0)?;
+    let filler_pid = filler.pid();
     threads.insert(filler.pid(), filler.pid());
     let report = watch.wait()?;
     drop(filler);
@@ -141,7 +142,7 @@ fn herd(host: &Host, seed: u64, grades: &mut Grades) -> anyhow::Result<()> {
     let said = first_killed(&mut log, &threads)?;
     let seen = pid(&report["victim"]).context("no victim in the report")?;
     let actual = said.unwrap_or(seen);
-    grade(seed, grades, &predicted, &report, actual);
+    grade(seed, grades, &predicted, &report, actual, filler_pid);
     grades.baseline_score += u64::from(by_score == Some(actual));
     grades.baseline_rss += u64::from(by_rss == Some(actual));
     ensure!(
@@ -154,7 +155,14 @@ fn herd(host: &Host, seed: u64, grades: &mut Grades) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn grade(seed: u64, grades: &mut Grades, predicted: &Value, report: &Value, actual: u32) {
+fn grade(
+    seed: u64,
+    grades: &mut Grades,
+    predicted: &Value,
+    report: &Value,
+    actual: u32,
+    filler_pid: u32,
+) {
     let own = &predicted["domains"][0];
     let victim = pid(&own["victim"]);
     let confidence = own["confidence"].as_str().unwrap_or("none");
@@ -181,6 +189,8 @@ fn grade(seed: u64, grades: &mut Grades, predicted: &Value, report: &Value, actu
             .into_iter()
             .flatten()
             .filter_map(pid)
+            // Came after the prediction, into a cgroup that may die as a group.
+            .filter(|pid| *pid != filler_pid)
             .collect();
         pids.sort_unstable();
         pids
