@@ -23,15 +23,18 @@ pub(super) const SIGNALS: &[Signal] = &[
             },
             Rung {
                 probes: &[
-                    probe(
-                        AttachPoint::Kprobe("try_to_free_mem_cgroup_pages"),
-                        "memcg_reclaim_enter_kprobe",
-                        Hook::MemcgReclaimEnter,
-                    ),
+                    // The return first: of two probes the later one runs earlier (kernel/kprobes.c,
+                    // add_new_kprobe), and a kretprobe puts its trampoline where the caller was on
+                    // the stack, which kernels before 5.15 cannot look behind.
                     probe(
                         AttachPoint::Kretprobe("try_to_free_mem_cgroup_pages"),
                         "memcg_reclaim_return_kretprobe",
                         Hook::MemcgReclaimReturn,
+                    ),
+                    probe(
+                        AttachPoint::Kprobe("try_to_free_mem_cgroup_pages"),
+                        "memcg_reclaim_enter_kprobe",
+                        Hook::MemcgReclaimEnter,
                     ),
                 ],
                 needs: &["memcg_reclaim_prototype"],
