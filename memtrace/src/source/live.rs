@@ -19,7 +19,7 @@ use crate::{
         callers::Callers,
         facts::KernelFacts,
         flush::{FlushError, Flusher},
-        plan,
+        hooks, plan,
     },
 };
 
@@ -54,12 +54,14 @@ pub struct Live {
 }
 
 impl Live {
-    /// Loads and attaches. Must be called in a tokio runtime.
+    /// Loads and attaches what an explanation needs. Must be called in a tokio runtime.
     ///
     /// # Errors
     /// If nothing at all can be attached.
     pub fn start(facts: &KernelFacts, options: &LoadOptions) -> Result<Self, LiveError> {
-        Self::start_some(facts, options, |_| true)
+        Self::start_some(facts, options, |signal| {
+            !hooks::OOM_REPORT_SIGNALS.contains(&signal)
+        })
     }
 
     /// Loads and attaches the signals whose name is wanted. Must be called in a tokio runtime.

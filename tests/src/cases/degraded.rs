@@ -78,10 +78,18 @@ pub(super) fn each_hook_refused(host: &Host) -> anyhow::Result<Outcome> {
     let room = Room::new(host)?;
     let hooks = in_use(host, &[])?;
     ensure!(!hooks.is_empty(), "doctor shows no hook in use");
+    let whole = answer(host, &room, &[])?.answer;
+    let of_explain: Vec<_> = (whole.trust.signals.iter())
+        .filter_map(|signal| signal.attached.as_deref())
+        .flat_map(|rung| rung.split(" + "))
+        .collect();
     let mut figures = Vec::new();
     for hook in &hooks {
-        // Only `--exact` uses it, and that is a case of its own.
-        if hook.ends_with("/mod_memcg_lruvec_state") {
+        // Only `--exact` and `oom watch` use these, which are cases of their own.
+        if !of_explain.contains(&hook.as_str()) {
+            let left = in_use(host, &[SWITCH, hook])?;
+            ensure!(!left.contains(hook), "doctor still uses {hook}");
+            figures.push(format!("{hook}: off for doctor"));
             continue;
         }
         let explained = answer(host, &room, &[SWITCH, hook]).with_context(|| hook.clone())?;

@@ -119,6 +119,10 @@ pub struct Signal {
 /// Names of the signals that tell of OOM kills.
 pub const OOM_SIGNALS: &[&str] = &[oom::VICTIM, oom::KILL, oom::CANDIDATES, oom::REAPER];
 
+/// Those of them that an explanation has no use for: it tells that a process was killed, not why that
+/// one. Their programs are among the largest.
+pub const OOM_REPORT_SIGNALS: &[&str] = &[oom::KILL, oom::CANDIDATES, oom::REAPER];
+
 /// Name of the signal that is the iterator over all processes.
 pub const TASK_SCAN: &str = "task scan";
 
