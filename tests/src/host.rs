@@ -3,11 +3,15 @@
 use std::{
     env, fmt, fs,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use anyhow::{Context as _, bail, ensure};
 
-use crate::cgroup::Hierarchy;
+use crate::{
+    cgroup::Hierarchy,
+    steal::{CpuTicks, STOLEN_PERCENT},
+};
 
 /// Facts about this machine, and where the programs under test are.
 pub struct Host {
@@ -27,6 +31,8 @@ pub struct Host {
     pub multi_gen_lru: bool,
     /// A folder on a file system with a disk behind it, for the files of the cases.
     pub scratch: PathBuf,
+    /// When the case began.
+    began: Mutex<Option<CpuTicks>>,
 }
 
 impl Host {
@@ -51,6 +57,7 @@ impl Host {
                 .into_owned(),
             multi_gen_lru: multi_gen_lru(),
             scratch: scratch()?,
+            began: Mutex::new(None),
         })
     }
 
@@ -91,6 +98,20 @@ impl Host {
     pub fn is_locked_down(&self) -> bool {
         fs::read_to_string("/sys/kernel/security/lockdown")
             .is_ok_and(|modes| modes.contains("[confidentiality]"))
+    }
+
+    /// A case begins.
+    pub fn begin_case(&self) {
+        *self.began.lock().unwrap_or_else(PoisonError::into_inner) = CpuTicks::now().ok();
+    }
+
+    /// `Some(percent)` if other machines took so much of this one's CPUs since the case began that
+    /// wall-clock times say nothing.
+    pub fn is_robbed(&self) -> anyhow::Result<Option<u64>> {
+        let began = *self.began.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = CpuTicks::now()?;
+        let stolen = began.map(|began| began.stolen_percent_until(&now));
+        Ok(stolen.filter(|stolen| *stolen >= STOLEN_PERCENT))
     }
 
     /// DAMON runs here: it evicts pages of any cgroup that it finds cold, and no counter of reclaim

@@ -98,6 +98,7 @@ pub fn main() -> ExitCode {
 /// Runs one case and then looks for what it, or memtrace, left behind.
 fn run(case: &Case, host: &Host) -> anyhow::Result<Outcome> {
     let leaks = Leaks::baseline(host);
+    host.begin_case();
     let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| (case.run)(host)))
         .unwrap_or_else(|_| Err(anyhow::anyhow!("the test itself panicked")));
     let left_behind = leaks.find_and_remove(host);

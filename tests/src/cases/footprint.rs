@@ -10,8 +10,6 @@ use crate::{host::Host, suite::Outcome};
 const MAX_BYTES: u64 = 12 << 20;
 const TRIES: u32 = 12;
 const MAX_ATTACH: Duration = Duration::from_millis(300);
-/// Share of stolen CPU time from which wall-clock times say nothing about this program.
-const STOLEN_PERCENT: u64 = 10;
 
 pub(super) fn binary_size(host: &Host) -> anyhow::Result<Outcome> {
     if host.is_debug_build() {
@@ -34,7 +32,6 @@ pub(super) fn attach_time(host: &Host) -> anyhow::Result<Outcome> {
     // The claim is about this machine, not about what else runs on it: other load only ever adds
     // time, so the best of a few tries is the measure.
     let room = Room::new(host)?;
-    let began = CpuTicks::now()?;
     let mut times = Vec::new();
     for _ in 0..TRIES {
         let watch = room.watch()?;
@@ -45,38 +42,13 @@ pub(super) fn attach_time(host: &Host) -> anyhow::Result<Outcome> {
         }
     }
     times.sort_unstable();
-    let stolen = began.stolen_percent_until(&CpuTicks::now()?);
-    if times[0] > MAX_ATTACH && stolen >= STOLEN_PERCENT {
+    if times[0] > MAX_ATTACH
+        && let Some(stolen) = host.is_robbed()?
+    {
         return Ok(Outcome::Skipped(format!(
             "other machines took {stolen} % of this one's CPU: {times:?}"
         )));
     }
     ensure!(times[0] <= MAX_ATTACH, "{times:?}");
     Ok(Outcome::Passed(format!("best of {times:?}")))
-}
-
-/// Time all CPUs have spent since boot (proc_stat(5)), in ticks.
-struct CpuTicks {
-    all: u64,
-    stolen: u64,
-}
-
-impl CpuTicks {
-    fn now() -> anyhow::Result<Self> {
-        let stat = fs::read_to_string("/proc/stat").context("/proc/stat")?;
-        let line = stat.lines().next().context("/proc/stat is empty")?;
-        let fields = line.split_whitespace().skip(1).map(str::parse);
-        let ticks: Vec<u64> = fields.collect::<Result<_, _>>().context("/proc/stat")?;
-        Ok(Self {
-            // user, nice, system, idle, iowait, irq, softirq, steal; guest time is in user.
-            all: ticks.iter().take(8).sum(),
-            stolen: *ticks.get(7).context("/proc/stat has no steal")?,
-        })
-    }
-
-    /// Of the time that was not idle it would be more.
-    fn stolen_percent_until(&self, later: &Self) -> u64 {
-        let all = later.all.saturating_sub(self.all).max(1);
-        100 * later.stolen.saturating_sub(self.stolen) / all
-    }
 }

@@ -94,7 +94,7 @@ pub(super) fn storm(host: &Host) -> anyhow::Result<Outcome> {
     complete.sort_by(f64::total_cmp);
     let last = complete.last().copied().unwrap_or(f64::MAX);
     ensure!(
-        last <= 0.25 || host.is_emulated(),
+        last <= 0.25 || host.is_emulated() || host.is_robbed()?.is_some(),
         "complete after {last} s"
     );
     Ok(Outcome::Passed(format!(
