@@ -16,7 +16,7 @@ use super::tools::Tools;
 /// Kernel parameters of every guest. `oops=panic`: a kernel that went wrong is a
 /// failure, not something to test on. `panic=-1` with QEMU's `-no-reboot` ends it at once.
 const PARAMETERS: &str = "console=ttyS0 panic=-1 oops=panic nokaslr mitigations=off tsc=reliable \
-                          random.trust_cpu=1 quiet loglevel=4";
+                          random.trust_cpu=1 no_timer_check quiet loglevel=4";
 const MEMORY_MIB: u32 = 1024;
 const CPUS: u32 = 2;
 
