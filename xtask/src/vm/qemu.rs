@@ -15,6 +15,7 @@ use super::tools::Tools;
 
 /// Kernel parameters of every guest. `oops=panic`: a kernel that went wrong is a
 /// failure, not something to test on. `panic=-1` with QEMU's `-no-reboot` ends it at once.
+/// `no_timer_check`: on a busy machine the emulated timer looks broken to 5.10.
 const PARAMETERS: &str = "console=ttyS0 panic=-1 oops=panic nokaslr mitigations=off tsc=reliable \
                           random.trust_cpu=1 no_timer_check quiet loglevel=4";
 const MEMORY_MIB: u32 = 1024;
