@@ -41,12 +41,13 @@ pub struct Lookout {
 }
 
 impl Lookout {
-    /// Starts it.
+    /// Starts it. Where there is no room for one more thread, nothing is foretold, and that is said:
+    /// kills are told all the same.
     pub fn start(snapshots: Snapshots) -> (Self, Receiver<OomSnapshot>) {
         let (sender, receiver) = channel(WAITING);
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
-        let thread = thread::spawn(move || {
+        let thread = thread::Builder::new().spawn(move || {
             let mut watch = Watch {
                 snapshots,
                 domains: Vec::new(),
@@ -56,10 +57,10 @@ impl Lookout {
             };
             watch.run(&sender, &told);
         });
-        let own = Self {
-            stop,
-            thread: Some(thread),
-        };
+        let thread = thread
+            .inspect_err(|error| log::warn!("no predictions: starting their thread: {error}"))
+            .ok();
+        let own = Self { stop, thread };
         (own, receiver)
     }
 }

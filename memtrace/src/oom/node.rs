@@ -2,7 +2,7 @@
 
 use std::{fs, io};
 
-use crate::{cgroup::parse_pressure, input::OomNode};
+use crate::{cgroup::parse_pressure, input::OomNode, tasks::field_bytes};
 
 const MEMINFO: &str = "/proc/meminfo";
 const PRESSURE: &str = "/proc/pressure/memory";
@@ -46,17 +46,7 @@ pub fn available_share() -> Option<f64> {
 }
 
 fn parse(meminfo: &str) -> Option<OomNode> {
-    let bytes = |key: &str| -> Option<u64> {
-        let line = meminfo.lines().find_map(|line| line.strip_prefix(key))?;
-        Some(
-            line.strip_prefix(':')?
-                .trim()
-                .strip_suffix(" kB")?
-                .parse::<u64>()
-                .ok()?
-                * 1024,
-        )
-    };
+    let bytes = |key| field_bytes(meminfo, key);
     Some(OomNode {
         total_bytes: bytes("MemTotal")?,
         available_bytes: bytes("MemAvailable"),

@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, collections::BTreeSet, io};
 
 use memtrace_ebpf::record::{TaskSample, task_sample_flags};
 
+pub(crate) use self::proc::field_bytes;
 pub use self::{
     oom::oom_tasks,
     oom_proc::{oom_tasks_from_proc, sum_counters},

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::proc::TICK_NS;
+use super::proc::{TICK_NS, field_bytes};
 use crate::{
     cgroup::Hierarchy,
     input::{OomTask, RssPages},
@@ -111,17 +111,7 @@ fn parse_stat(pid: u32, stat: &str, adj: &str) -> Option<OomTask> {
 
 /// Counters and page tables of a `status`; `None` if it shows no memory.
 fn memory(status: &str, page_size_bytes: u64) -> Option<(RssPages, u64)> {
-    let bytes = |key: &str| -> Option<u64> {
-        let line = status.lines().find_map(|line| line.strip_prefix(key))?;
-        Some(
-            line.strip_prefix(':')?
-                .trim()
-                .strip_suffix(" kB")?
-                .parse::<u64>()
-                .ok()?
-                * 1024,
-        )
-    };
+    let bytes = |key| field_bytes(status, key);
     let pages = |key| Some((bytes(key)? / page_size_bytes) as i64);
     let rss = RssPages {
         file: pages("RssFile")?,

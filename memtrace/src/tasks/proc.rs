@@ -30,6 +30,18 @@ pub(super) fn scan(
         .collect())
 }
 
+/// What stands after `key:` in a file of `/proc` such as `status` or `meminfo`.
+fn field<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+    text.lines()
+        .find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))
+        .map(str::trim)
+}
+
+/// Bytes of a `key:  N kB` in such a file.
+pub(crate) fn field_bytes(text: &str, key: &str) -> Option<u64> {
+    Some(field(text, key)?.strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
+}
+
 /// `None` for a process without memory (a kernel thread, a zombie) and for text that is not as
 /// proc(5) says.
 fn parse(
@@ -40,15 +52,7 @@ fn parse(
     cgroup_id: Option<u64>,
     page_bytes: u64,
 ) -> Option<TaskUsage> {
-    let value = |key: &str| {
-        status
-            .lines()
-            .find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))
-            .map(str::trim)
-    };
-    let bytes = |key: &str| -> Option<u64> {
-        Some(value(key)?.strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
-    };
+    let bytes = |key| field_bytes(status, key);
     // Field 22 of stat, counted after the name, which may hold anything in its parentheses.
     let start_ticks: u64 = stat
         .rsplit_once(')')?
@@ -60,7 +64,7 @@ fn parse(
     Some(TaskUsage {
         pid,
         start_boottime_ns: start_ticks * TICK_NS,
-        comm: value("Name")?.to_owned(),
+        comm: field(status, "Name")?.to_owned(),
         cgroup_id,
         anon_pages: bytes("RssAnon")? / page_bytes,
         file_pages: bytes("RssFile")? / page_bytes,

@@ -75,7 +75,10 @@ pub(super) fn attach_plan(
     };
     let flush = thread::scope(|scope| {
         for _ in 1..threads {
-            scope.spawn(work);
+            // Where there is no room for one more thread, this one does it all.
+            if thread::Builder::new().spawn_scoped(scope, work).is_err() {
+                break;
+            }
         }
         // One of the heaviest, so it comes first.
         let flush = load_flush(&programs);

@@ -102,7 +102,7 @@ pub enum ReplayError {
     },
     /// Something else.
     #[error(
-        "{} is not a memtrace recording; give a file made by `memtrace record -f`",
+        "{} is not a memtrace recording; give a file made by `memtrace record -f` or by --record",
         path.display()
     )]
     NotARecording {
