@@ -10,8 +10,8 @@ use std::{
 use memtrace_tests::skip;
 
 use super::{
-    CgroupError, CgroupReader, Hierarchy, OwnCgroup, Places, TargetError, find_by_id, members,
-    resolve_target, scope::remove_tree, target::cgroup_of_process,
+    Census, CgroupError, CgroupReader, Hierarchy, OwnCgroup, Places, TargetError, find_by_id,
+    members, resolve_target, scope::remove_tree, target::cgroup_of_process,
 };
 
 /// A cgroup below the test's own that stands for the one memtrace runs in.
@@ -84,6 +84,22 @@ impl Drop for Sleeper {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }
+}
+
+#[test]
+fn a_new_cgroup_shows_in_the_census() {
+    let Some(home) = Home::new("census") else {
+        return;
+    };
+    let Some(mut census) = Census::open(&home.hierarchy).unwrap() else {
+        skip("census", "this kernel has no such file");
+        return;
+    };
+    assert!(census.changed().unwrap());
+    // Others make cgroups too, so that it stays the same is not for a test to say.
+    let own = home.own_cgroup();
+    assert!(census.changed().unwrap());
+    own.remove().unwrap();
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::{
 
 use tokio::sync::mpsc::{Receiver, Sender, channel, error::TrySendError};
 
-use super::{Snapshots, domain::Domain, node::available_share};
+use super::{Snapshots, arrivals::Arrivals, domain::Domain, node::available_share};
 use crate::input::OomSnapshot;
 
 /// Snapshots that wait for the receiver; one more is dropped, the next is newer anyway.
@@ -27,6 +27,9 @@ const PACE: [(f64, Duration, u32); 4] = [
     (0.7, Duration::from_millis(50), 9),
     (0.0, Duration::from_secs(2), 9),
 ];
+/// The pace after cgroups came or went: a container may outgrow its limit within a second,
+const NEW: (Duration, u32) = (Duration::from_millis(200), 29);
+/// for as long as [`Arrivals`] says.
 /// The pace of those that are near, but stay where they are:
 const CALM: (Duration, u32) = (Duration::from_millis(500), 9);
 /// by less than this share
@@ -49,6 +52,7 @@ impl Lookout {
         let told = Arc::clone(&stop);
         let thread = thread::Builder::new().spawn(move || {
             let mut watch = Watch {
+                arrivals: Arrivals::new(snapshots.hierarchy()),
                 snapshots,
                 domains: Vec::new(),
                 node_share: 0.0,
@@ -77,16 +81,18 @@ impl Drop for Lookout {
 }
 
 /// How often, and how many times its cost to rest.
-fn pace(share: f64, calm: bool) -> (Duration, u32) {
+fn pace(share: f64, calm: bool, new: bool) -> (Duration, u32) {
     let found = PACE.iter().find(|(from, ..)| share >= *from);
     let (_, period, rest) = *found.unwrap_or(&PACE[PACE.len() - 1]);
-    match calm && period < CALM.0 {
-        true => CALM,
-        false => (period, rest),
+    match (calm, new) {
+        (_, true) if period > NEW.0 => NEW,
+        (true, _) if period < CALM.0 => CALM,
+        _ => (period, rest),
     }
 }
 
 struct Watch {
+    arrivals: Arrivals,
     snapshots: Snapshots,
     domains: Vec<Domain>,
     node_share: f64,
@@ -102,7 +108,7 @@ impl Watch {
         while !stop.load(Ordering::Relaxed) {
             let share = self.look();
             let calm = self.is_calm(share);
-            let (period, rest) = pace(share, calm);
+            let (period, rest) = pace(share, calm, self.arrivals.look());
             let due = last.is_none_or(|(at, cost)| at.elapsed() >= period.max(cost * rest));
             if due {
                 let start = Instant::now();

@@ -1,5 +1,6 @@
 //! Reading what decides whom the OOM killer would choose.
 
+mod arrivals;
 mod domain;
 mod lookout;
 mod node;

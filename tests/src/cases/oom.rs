@@ -12,7 +12,10 @@ use std::{
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
-use super::room::Room;
+use super::{
+    oom_scene::{Below, Watch},
+    room::Room,
+};
 use crate::{
     cgroup::Version,
     host::Host,
@@ -50,9 +53,11 @@ struct Grades {
 /// kernel's choice: the victim, its points, who dies along, and every candidate's points.
 pub(super) fn herds(host: &Host) -> anyhow::Result<Outcome> {
     let (kills, first) = wishes(KILLS)?;
+    let room = Room::new(host)?;
+    let mut watch = Watch::start_without_end(host, super::room::text(&room.cgroup.path)?)?;
     let mut grades = Grades::default();
     for seed in first..first + kills {
-        herd(host, seed, &mut grades).with_context(|| format!("seed {seed}"))?;
+        herd(&room, &mut watch, seed, &mut grades).with_context(|| format!("seed {seed}"))?;
         // A run of many takes long in an emulated machine.
         eprintln!(
             "# seed {seed}: {} of {} right, points {} of {}, candidates {} of {}",
@@ -64,6 +69,7 @@ pub(super) fn herds(host: &Host) -> anyhow::Result<Outcome> {
             grades.candidates_seen
         );
     }
+    watch.end()?;
     let Grades {
         kills,
         right,
@@ -111,33 +117,26 @@ pub(super) fn wishes(kills: u64) -> anyhow::Result<(u64, u64)> {
     ))
 }
 
-fn herd(host: &Host, seed: u64, grades: &mut Grades) -> anyhow::Result<()> {
-    let room = Room::new(host)?;
-    limit(&room)?;
-    let cgroup = super::room::text(&room.cgroup.path)?.to_owned();
+fn herd(room: &Room<'_>, watch: &mut Watch, seed: u64, grades: &mut Grades) -> anyhow::Result<()> {
+    let host = room.host;
+    let pasture = pasture(room, seed)?;
+    let cgroup = super::room::text(&pasture.0)?.to_owned();
     let min_adj = lowest_adj().to_string();
     let mut command =
         room.hog_command(&["herd", &seed.to_string(), &cgroup, "--min-adj", &min_adj]);
     command.stdin(Stdio::piped());
     let mut herd = Running::start(&mut command)?;
     herd.wait_for_stdout("holding")?;
-
-    let mut watch = process::command(&host.memtrace, ["-v", "oom", "watch", "-o", "json"]);
-    watch.args(["--kills", "1", "--for", "100s", &cgroup]);
-    let mut watch = Running::start(&mut watch)?;
-    watch.wait_for_stderr("attached")?;
     let mut log = KernelLog::open()?;
 
-    let [by_score, by_rss] = baselines(&room)?;
-    let mut threads = threads(&room)?;
+    let [by_score, by_rss] = baselines(&pasture.0)?;
+    let mut threads = threads(&pasture.0)?;
     let predicted = predict(host, &cgroup)?;
-    let filler = fill(&room, 0)?;
+    let filler = fill(room, &pasture, 0)?;
     let filler_pid = filler.pid();
     threads.insert(filler.pid(), filler.pid());
-    let report = watch.wait()?;
+    let report = watch.next_in(&pasture.name(room))?;
     drop(filler);
-    let report: Value = serde_json::from_slice(&report.stdout)
-        .with_context(|| format!("memtrace saw no kill: {report:?}"))?;
     // What the kernel says itself is the judge; where the log is quiet, what the hook saw.
     let said = first_killed(&mut log, &threads)?;
     let seen = pid(&report["victim"]).context("no victim in the report")?;
@@ -238,9 +237,9 @@ fn predict(host: &Host, cgroup: &str) -> anyhow::Result<Value> {
 }
 
 /// The processes in the cgroup and below.
-pub(super) fn processes(room: &Room<'_>) -> anyhow::Result<Vec<u32>> {
+pub(super) fn processes(cgroup: &Path) -> anyhow::Result<Vec<u32>> {
     let mut pids = Vec::new();
-    let mut waiting = vec![room.cgroup.path.clone()];
+    let mut waiting = vec![cgroup.to_owned()];
     while let Some(directory) = waiting.pop() {
         let procs = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
         pids.extend(procs.lines().filter_map(|pid| pid.parse::<u32>().ok()));
@@ -256,9 +255,9 @@ pub(super) fn processes(room: &Room<'_>) -> anyhow::Result<Vec<u32>> {
 
 /// The process of each thread: the kernel log names the thread that holds the memory, which is not
 /// the first one where that has exited.
-pub(super) fn threads(room: &Room<'_>) -> anyhow::Result<BTreeMap<u32, u32>> {
+pub(super) fn threads(cgroup: &Path) -> anyhow::Result<BTreeMap<u32, u32>> {
     let mut threads = BTreeMap::new();
-    for pid in processes(room)? {
+    for pid in processes(cgroup)? {
         for entry in fs::read_dir(format!("/proc/{pid}/task"))
             .into_iter()
             .flatten()
@@ -272,8 +271,8 @@ pub(super) fn threads(room: &Room<'_>) -> anyhow::Result<BTreeMap<u32, u32>> {
 }
 
 /// The highest `/proc/PID/oom_score`, and the largest VmRSS, of the processes in the cgroup.
-fn baselines(room: &Room<'_>) -> anyhow::Result<[Option<u32>; 2]> {
-    let pids = processes(room)?;
+fn baselines(cgroup: &Path) -> anyhow::Result<[Option<u32>; 2]> {
+    let pids = processes(cgroup)?;
     let score = |pid: &u32| -> Option<u64> {
         let text = fs::read_to_string(format!("/proc/{pid}/oom_score")).ok()?;
         text.trim().parse().ok()
@@ -289,10 +288,17 @@ fn baselines(room: &Room<'_>) -> anyhow::Result<[Option<u32>; 2]> {
     ])
 }
 
-/// Fills the cgroup with pages that no process maps: nobody's points change.
-pub(super) fn fill(room: &Room<'_>, rate_kib: u64) -> anyhow::Result<Filler> {
+/// A limited cgroup of its own for a herd.
+pub(super) fn pasture(room: &Room<'_>, seed: u64) -> anyhow::Result<Below> {
+    let pasture = Below::new(room, &format!("memtrace-pasture-{seed}"))?;
+    set_limit(room.host, &pasture.0, LIMIT_BYTES)?;
+    Ok(pasture)
+}
+
+/// Fills a herd's cgroup with pages that no process maps: nobody's points change.
+pub(super) fn fill(room: &Room<'_>, pasture: &Below, rate_kib: u64) -> anyhow::Result<Filler> {
     let file = std::path::PathBuf::from(format!("/dev/shm/memtrace-fill-{}", std::process::id()));
-    let leaf = room.cgroup.path.join("memtrace-herd-0");
+    let leaf = pasture.0.join("memtrace-herd-0");
     let mut command = room.hog_command(&["shmem"]);
     command.arg(&file).arg((2 * LIMIT_BYTES).to_string());
     command.args(["--rate-kib", &rate_kib.to_string()]);
@@ -320,10 +326,6 @@ impl Drop for Filler {
         // It may not have got as far.
         let _ = fs::remove_file(&self.file);
     }
-}
-
-pub(super) fn limit(room: &Room<'_>) -> anyhow::Result<()> {
-    set_limit(room.host, &room.cgroup.path, LIMIT_BYTES)
 }
 
 /// Limits a cgroup, swap aside.

@@ -17,15 +17,11 @@ use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
 use super::{
-    oom::{self, LIMIT_BYTES, fill, first_killed, limit, lowest_adj, pid, processes, threads},
+    oom::{self, LIMIT_BYTES, fill, first_killed, lowest_adj, pasture, pid, processes, threads},
+    oom_scene::Watch,
     room::Room,
 };
-use crate::{
-    host::Host,
-    kmsg::KernelLog,
-    process::{self, Running},
-    suite::Outcome,
-};
+use crate::{host::Host, kmsg::KernelLog, process::Running, suite::Outcome};
 
 /// Herds unless `MEMTRACE_OOM_KILLS` says otherwise.
 const KILLS: u64 = 3;
@@ -39,8 +35,10 @@ pub(super) fn growing(host: &Host) -> anyhow::Result<Outcome> {
     let (kills, first) = oom::wishes(KILLS)?;
     let (mut now, mut certain, mut certain_right, mut at_limit) = (0, 0, 0, 0);
     let (mut wrong, mut failed) = (Vec::new(), Vec::new());
+    let room = Room::new(host)?;
+    let mut watch = Watch::start_without_end(host, super::room::text(&room.cgroup.path)?)?;
     for seed in first..first + kills {
-        let kill = match herd(host, seed) {
+        let kill = match herd(&room, &mut watch, seed) {
             Ok(kill) => kill,
             // What the other seeds show is worth having.
             Err(error) => {
@@ -60,6 +58,7 @@ pub(super) fn growing(host: &Host) -> anyhow::Result<Outcome> {
             wrong.push(format!("seed {seed}: {}", kill["now"]));
         }
     }
+    watch.end()?;
     let figures = format!(
         "{kills} kills: now {now} right, {certain_right} of {certain} certain ones; at the limit \
          {at_limit}"
@@ -69,16 +68,16 @@ pub(super) fn growing(host: &Host) -> anyhow::Result<Outcome> {
     Ok(Outcome::Passed(figures))
 }
 
-fn herd(host: &Host, seed: u64) -> anyhow::Result<Value> {
-    let room = Room::new(host)?;
-    limit(&room)?;
-    let cgroup = super::room::text(&room.cgroup.path)?.to_owned();
+fn herd(room: &Room<'_>, watch: &mut Watch, seed: u64) -> anyhow::Result<Value> {
+    let host = room.host;
+    let pasture = pasture(room, seed)?;
+    let cgroup = super::room::text(&pasture.0)?;
     let min_adj = lowest_adj().to_string();
     let grow = host.scaled(GROW_KIB).to_string();
     let arguments = [
         "herd",
         &seed.to_string(),
-        &cgroup,
+        cgroup,
         "--min-adj",
         &min_adj,
         "--grow-kib",
@@ -93,13 +92,9 @@ fn herd(host: &Host, seed: u64) -> anyhow::Result<Value> {
     herd.wait_for_stdout("holding")?;
     let grows = !herd.so_far().contains("\"growers\":0");
 
-    let mut watch = process::command(&host.memtrace, ["-v", "oom", "watch", "-o", "json"]);
-    watch.args(["--kills", "1", "--for", "100s", &cgroup]);
-    let mut watch = Running::start(&mut watch)?;
-    watch.wait_for_stderr("attached")?;
     let mut log = KernelLog::open()?;
-    let mut threads = threads(&room)?;
-    let baselines = Baselines::start(processes(&room)?, host.page_bytes);
+    let mut threads = threads(&pasture.0)?;
+    let baselines = Baselines::start(processes(&pasture.0)?, host.page_bytes);
     // One look at the herd at rest.
     thread::sleep(Duration::from_millis(150));
     let filler = match grows {
@@ -107,21 +102,20 @@ fn herd(host: &Host, seed: u64) -> anyhow::Result<Value> {
             writer.write_all(b"grow\n").context("telling the herd")?;
             None
         }
-        false => Some(fill(&room, host.scaled(GROW_KIB) / 2)?),
+        false => Some(fill(room, &pasture, host.scaled(GROW_KIB) / 2)?),
     };
     if let Some(filler) = &filler {
         threads.insert(filler.pid(), filler.pid());
     }
-    let report = watch.wait()?;
+    let report = watch.next_in(&pasture.name(room));
     let readings = baselines.stop();
+    let report = report?;
     drop(filler);
     let said = first_killed(&mut log, &threads)?;
     drop(writer);
     let ended = herd.wait()?;
     ensure!(ended.status.success(), "{ended:?}");
 
-    let report: Value = serde_json::from_slice(&report.stdout)
-        .with_context(|| format!("memtrace saw no kill: {report:?}"))?;
     let actual = pid(&report["victim"]).context("no victim in the report")?;
     ensure!(
         said.is_none_or(|said| said == actual),

@@ -3,18 +3,20 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
+use rustix::process::Signal;
 use serde_json::Value;
 
 use super::room::Room;
 use crate::{
     cgroup::{self, Version},
     host::Host,
-    process::{self, Running},
+    process::{self, PATIENCE, Running},
 };
 
 pub(super) const MIB: u64 = 1 << 20;
@@ -52,11 +54,16 @@ impl Drop for Below {
 }
 
 /// `oom watch` of a cgroup.
-pub(super) struct Watch(Running);
+pub(super) struct Watch {
+    running: Running,
+    /// Reports that [`next_in`](Self::next_in) has passed.
+    taken: usize,
+}
 
 impl Watch {
+    /// Ends by itself, after so many kills.
     pub(super) fn start(host: &Host, cgroup: &str, kills: u64) -> anyhow::Result<Self> {
-        let mut command = process::command(&host.memtrace, ["-v", "oom", "watch", "-o", "json"]);
+        let mut command = Self::command(host);
         command.args(["--kills", &kills.to_string(), "--for", "110s", cgroup]);
         // For fixtures: MEMTRACE_OOM_RECORD names a folder, which gets a recording a watch.
         if let Some(folder) = std::env::var_os("MEMTRACE_OOM_RECORD") {
@@ -68,19 +75,58 @@ impl Watch {
                 .arg("--record")
                 .arg(PathBuf::from(folder).join(name));
         }
-        let mut watch = Running::start(&mut command)?;
-        watch.wait_for_stderr("attached")?;
+        let watch = Self::attached(&mut command)?;
         // One look before anything grows.
         thread::sleep(Duration::from_millis(100));
-        Ok(Self(watch))
+        Ok(watch)
+    }
+
+    /// Goes on until [`end`](Self::end): attaching takes longer than most kills.
+    pub(super) fn start_without_end(host: &Host, cgroup: &str) -> anyhow::Result<Self> {
+        Self::attached(Self::command(host).arg(cgroup))
+    }
+
+    fn command(host: &Host) -> Command {
+        process::command(&host.memtrace, ["-v", "oom", "watch", "-o", "json"])
+    }
+
+    fn attached(command: &mut Command) -> anyhow::Result<Self> {
+        let mut running = Running::start(command)?;
+        running.wait_for_stderr("attached")?;
+        Ok(Self { running, taken: 0 })
     }
 
     pub(super) fn pid(&self) -> u32 {
-        self.0.pid()
+        self.running.pid()
+    }
+
+    /// The next report of a kill in this cgroup or below; those of others before it are dropped.
+    pub(super) fn next_in(&mut self, cgroup: &str) -> anyhow::Result<Value> {
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            let said = self.running.so_far();
+            let complete = said.rfind('\n').map_or("", |end| &said[..end]);
+            for line in complete.lines().skip(self.taken) {
+                self.taken += 1;
+                let report: Value = serde_json::from_str(line).with_context(|| line.to_owned())?;
+                let victims = report["victim"]["cgroup"].as_str().unwrap_or_default();
+                if Path::new(victims).starts_with(cgroup) {
+                    return Ok(report);
+                }
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        bail!("memtrace saw no kill in {cgroup}")
+    }
+
+    /// Ends one that was started without end.
+    pub(super) fn end(self) -> anyhow::Result<()> {
+        self.running.signal(Signal::INT)?;
+        self.reports().map(drop)
     }
 
     pub(super) fn reports(self) -> anyhow::Result<Vec<Value>> {
-        let ended = self.0.wait()?;
+        let ended = self.running.wait()?;
         ensure!(ended.status.success(), "{ended:?}");
         ensure!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
         let lines = String::from_utf8_lossy(&ended.stdout).into_owned();
