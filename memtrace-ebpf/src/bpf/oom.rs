@@ -32,6 +32,7 @@ pub fn mark_victim(ctx: BtfTracePointContext) -> i32 {
         header: header(Tag::Victim),
         victim_tgid: 0,
         trigger_tgid: tasks::current_tgid(),
+        victim_start_boottime_ns: 0,
         victim_memcg_id: 0,
         trigger_memcg_id: memcg::of_current(),
         victim_comm: [0; COMM_BYTES],
@@ -42,6 +43,8 @@ pub fn mark_victim(ctx: BtfTracePointContext) -> i32 {
         // SAFETY: the argument is a task here by its BTF prototype; typed members from there.
         unsafe {
             record.victim_tgid = load(task, layout!(task_tgid));
+            let leader = load_pointer(task, layout!(task_group_leader));
+            record.victim_start_boottime_ns = load(leader, layout!(task_start_boottime));
             let css_set = load_pointer(task, layout!(task_cgroups));
             let css = load_pointer(css_set, layout!(css_set_memory));
             let cgroup = load_pointer(css, layout!(css_cgroup));
@@ -98,6 +101,8 @@ unsafe fn killing<M: Memory>(control: *const u8) {
             constraint: M::load(control, layout!(oc_constraint)),
             chosen_points: M::load(control, layout!(oc_chosen_points)),
             totalpages: M::load(control, layout!(oc_totalpages)),
+            // It is a group leader (mm/oom_kill.c, `select_bad_process`).
+            victim_start_boottime_ns: M::load(victim, layout!(task_start_boottime)),
             domain_memcg_id: memcg::id::<M>(M::load_pointer(control, layout!(oc_memcg))),
             victim_memcg_id: M::load(M::load_pointer(cgroup, layout!(cgroup_kn)), layout!(kn_id)),
             trigger_memcg_id: memcg::of_current(),

@@ -11,6 +11,8 @@ pub struct VictimRecord {
     pub victim_tgid: u32,
     /// The process whose allocation ran out of memory.
     pub trigger_tgid: u32,
+    /// When the victim started, `CLOCK_BOOTTIME`: pids come again; 0 if the hook gave a pid only.
+    pub victim_start_boottime_ns: u64,
     /// Cgroup id of the victim's memory cgroup; 0 if unknown (the hook gave a pid only).
     pub victim_memcg_id: u64,
     /// Cgroup id of the trigger's memory cgroup; 0 if unknown.
@@ -20,7 +22,7 @@ pub struct VictimRecord {
     /// Name of the trigger.
     pub trigger_comm: [u8; COMM_BYTES],
 }
-shared!(VictimRecord, 72);
+shared!(VictimRecord, 80);
 
 /// The OOM killer is about to kill whom it chose (`oom_kill_process`, mm/oom_kill.c).
 #[repr(C)]
@@ -44,6 +46,8 @@ pub struct OomKillRecord {
     pub chosen_points: i64,
     /// `oc->totalpages`.
     pub totalpages: u64,
+    /// When the victim started, `CLOCK_BOOTTIME`.
+    pub victim_start_boottime_ns: u64,
     /// Cgroup id of `oc->memcg`, whose limit was reached; 0 if the node ran out.
     pub domain_memcg_id: u64,
     /// Cgroup id of the victim's memory cgroup; 0 if unknown.
@@ -55,7 +59,7 @@ pub struct OomKillRecord {
     /// Name of the thread that triggered it.
     pub trigger_comm: [u8; COMM_BYTES],
 }
-shared!(OomKillRecord, 112);
+shared!(OomKillRecord, 120);
 
 /// Bits of [`OomCandidateRecord::flags`].
 pub mod oom_candidate_flags {

@@ -195,6 +195,7 @@ fn a_kill_elsewhere_is_none_of_ours() {
             pid,
             comm: comm.map(str::to_owned),
             cgroup_id: Some(cgroup_id),
+            start_boottime_ns: None,
         };
         Input::Victim(VictimEvent {
             time_ns: 5_000_000_000,

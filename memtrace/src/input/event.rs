@@ -165,6 +165,9 @@ pub struct OwnedBy {
     pub comm: Option<String>,
     /// Memory cgroup.
     pub cgroup_id: Option<u64>,
+    /// When it started, `CLOCK_BOOTTIME`; `None` if the hook gave a pid only, and of triggers.
+    #[serde(default)]
+    pub start_boottime_ns: Option<u64>,
 }
 
 /// The OOM killer chose.

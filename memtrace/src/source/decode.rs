@@ -230,8 +230,8 @@ pub fn shrink(key: &ShrinkKey, counts: &[ShrinkCounts]) -> Result<ShrinkSum, Dec
 }
 
 /// The BPF side has no `Option`: it sends 0 for a cgroup it could not tell.
-fn known(cgroup_id: u64) -> Option<u64> {
-    (cgroup_id != 0).then_some(cgroup_id)
+fn known(number: u64) -> Option<u64> {
+    (number != 0).then_some(number)
 }
 
 /// A NUL-padded name. The kernel lets a name hold any byte, so what is not UTF-8 is replaced.

@@ -11,6 +11,7 @@ mod exact;
 mod footprint;
 mod oom;
 mod oom_accuracy;
+mod oom_races;
 mod oom_scenarios;
 mod oom_scene;
 mod oom_storm;
@@ -101,6 +102,8 @@ cases! {
     oom_of_the_node: oom_scenarios::node,
     oom_by_sysrq: oom_scenarios::sysrq,
     oom_and_the_cgroup_is_removed: oom_scenarios::cgroup_removed,
+    oom_after_the_limit_was_lowered: oom_races::limit_lowered,
+    oom_of_a_pid_used_again: oom_races::pid_used_again,
     oom_storm: oom_storm::storm,
     oom_predicted_in_a_churn: oom_storm::churn,
     binary_size: footprint::binary_size,

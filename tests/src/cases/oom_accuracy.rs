@@ -10,7 +10,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use anyhow::{Context as _, ensure};
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::{
     oom::{self, LIMIT_BYTES, fill, first_killed, lowest_adj, pasture, pid, processes, threads},
-    oom_scene::Watch,
+    oom_scene::{Watch, killed_at, seconds_of_day},
     room::Room,
 };
 use crate::{host::Host, kmsg::KernelLog, process::Running, suite::Outcome};
@@ -132,7 +132,7 @@ fn judged(
     readings: &[Reading],
     actual: u32,
 ) -> Value {
-    let killed_at = report["time"].as_str().and_then(unix_seconds);
+    let killed_at = killed_at(report);
     let last = readings
         .iter()
         .rev()
@@ -162,15 +162,6 @@ fn judged(
         "complete_after_seconds": report["complete_after_seconds"],
         "differences": report["kernel_log"]["differences"],
     })
-}
-
-/// Seconds since 1970 of `2026-11-21T02:14:07.312000123Z`, within its day: baselines are compared
-/// with kills of the same minute.
-fn unix_seconds(time: &str) -> Option<f64> {
-    let clock = time.split_once('T')?.1.strip_suffix('Z')?;
-    let mut parts = clock.split(':').map(str::parse::<f64>);
-    let mut next = || parts.next()?.ok();
-    Some(next()? * 3600.0 + next()? * 60.0 + next()?)
 }
 
 /// Whom others would name at one instant: by the highest `/proc/PID/oom_score`, by the largest
@@ -220,11 +211,6 @@ impl Baselines {
         let mut readings = self.readings.lock().unwrap_or_else(PoisonError::into_inner);
         readings.drain(..).collect()
     }
-}
-
-fn seconds_of_day() -> f64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.map_or(0.0, |now| now.as_secs_f64() % 86_400.0)
 }
 
 fn choices(pids: &[u32], page_bytes: u64) -> [Option<u32>; 3] {

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context as _, bail, ensure};
@@ -210,4 +210,19 @@ pub(super) fn growing(room: &Room<'_>, cgroup: &Path) -> anyhow::Result<Running>
     let mut command = room.hog_command(&["anon", &(2 * LIMIT).to_string()]);
     process::join_at(&mut command, cgroup)?;
     Running::start(&mut command)
+}
+
+/// When a report says that the kill was, `2026-11-21T02:14:07.312000123Z`: seconds within that day.
+pub(super) fn killed_at(report: &Value) -> Option<f64> {
+    let time = report["time"].as_str()?;
+    let clock = time.split_once('T')?.1.strip_suffix('Z')?;
+    let mut parts = clock.split(':').map(str::parse::<f64>);
+    let mut next = || parts.next()?.ok();
+    Some(next()? * 3600.0 + next()? * 60.0 + next()?)
+}
+
+/// The same of now.
+pub(super) fn seconds_of_day() -> f64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0.0, |now| now.as_secs_f64() % 86_400.0)
 }

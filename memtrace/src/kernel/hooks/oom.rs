@@ -148,6 +148,7 @@ const KILL_NEEDS: &[&str] = &[
     "css_cgroup",
     "task_tgid",
     "task_comm",
+    "task_start_boottime",
 ];
 
 /// What `oom_badness` reads, and the `oom_control`, which is passed as `void *` and so can only be

@@ -10,6 +10,9 @@ use super::{
 };
 use crate::input::{OomSnapshot, OomTask};
 
+/// `/proc` rounds the time a process started down to clock ticks of 10 ms (fs/proc/array.c).
+const TICK_NS: u64 = 10_000_000;
+
 /// Whether a prediction was right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Held {
@@ -126,6 +129,7 @@ impl Foretold {
         }
         let actual = Actual {
             kill,
+            started_ns: kill.victim_started_ns(),
             totalpages,
             table,
         };
@@ -136,9 +140,9 @@ impl Foretold {
             .and_then(|id| standing.pair_near(id, kill.time_ns))
             .and_then(|pair| actual.told(&pair, domain, Moment::Limit));
         let named = |snapshot: &&OomSnapshot| {
-            let forecast = predict_domain(None, snapshot, domain);
-            forecast
-                .is_some_and(|forecast| victim(&forecast, &forecast.now) == Some(kill.victim.pid))
+            predict_domain(None, snapshot, domain).is_some_and(|forecast| {
+                victim(&forecast, &forecast.now).is_some_and(|task| actual.is(task))
+            })
         };
         let since_ns = standing
             .before_newest_first(kill.time_ns)
@@ -153,9 +157,9 @@ impl Foretold {
     }
 }
 
-fn victim(domain: &DomainForecast<'_>, forecast: &Forecast) -> Option<u32> {
+fn victim<'a>(domain: &DomainForecast<'a>, forecast: &Forecast) -> Option<&'a OomTask> {
     match forecast.outcome {
-        Outcome::Kill(index) => Some(domain.candidates[index].task.pid),
+        Outcome::Kill(index) => Some(domain.candidates[index].task),
         _ => None,
     }
 }
@@ -169,6 +173,8 @@ enum Moment {
 /// What happened, to hold a prediction against.
 struct Actual<'a> {
     kill: &'a KillReport,
+    /// When the victim started, `CLOCK_BOOTTIME`; `None` if only its pid is known.
+    started_ns: Option<u64>,
     totalpages: Option<u64>,
     table: Option<&'a Table>,
 }
@@ -188,14 +194,13 @@ impl Actual<'_> {
             same => same,
         });
         let named = victim(&forecast, one);
-        let task = |pid| forecast.candidates.iter().find(|c| c.task.pid == pid);
         Some(Prophecy {
             before_ns: self.kill.time_ns - pair.later.time.monotonic_ns,
             share: domain.and_then(|id| {
                 let cgroup = pair.later.cgroups.iter().find(|cgroup| cgroup.id == id)?;
                 pinned_share(cgroup.memory.as_ref()?)
             }),
-            victim: named.and_then(|pid| Some((pid, task(pid)?.task.comm.clone()))),
+            victim: named.map(|task| (task.pid, task.comm.clone())),
             points: one.points,
             margin_points: one.margin_points,
             confidence,
@@ -203,12 +208,18 @@ impl Actual<'_> {
         })
     }
 
-    fn held(&self, domain: &DomainForecast<'_>, one: &Forecast, named: Option<u32>) -> Held {
-        let actual = self.kill.victim.pid;
-        if named == Some(actual) {
+    /// Whether a process that was seen before is the victim: by its pid, and by when it started,
+    /// where the hooks tell, since pids come again.
+    fn is(&self, task: &OomTask) -> bool {
+        let started = self.started_ns.unwrap_or(task.start_boottime_ns);
+        task.pid == self.kill.victim.pid && started.abs_diff(task.start_boottime_ns) < TICK_NS
+    }
+
+    fn held(&self, domain: &DomainForecast<'_>, one: &Forecast, named: Option<&OomTask>) -> Held {
+        if named.is_some_and(|task| self.is(task)) {
             return Held::Right;
         }
-        let tied = |index: &usize| domain.candidates[*index].task.pid == actual;
+        let tied = |index: &usize| self.is(domain.candidates[*index].task);
         if one.tied.iter().any(tied) {
             return Held::Tie;
         }
@@ -219,10 +230,10 @@ impl Actual<'_> {
         &self,
         domain: &DomainForecast<'_>,
         one: &Forecast,
-        named: Option<u32>,
+        named: Option<&OomTask>,
     ) -> Option<Cause> {
-        let candidate = |pid| domain.candidates.iter().find(|c| c.task.pid == pid);
-        let Some(actual) = candidate(self.kill.victim.pid) else {
+        let mut candidates = domain.candidates.iter();
+        let Some(actual) = candidates.find(|one| self.is(one.task)) else {
             return Some(Cause::NotThere);
         };
         if self
@@ -231,7 +242,11 @@ impl Actual<'_> {
         {
             return Some(Cause::LimitChanged);
         }
-        let named = candidate(named?)?;
+        let named = named?;
+        let named = domain
+            .candidates
+            .iter()
+            .find(|one| one.task.pid == named.pid)?;
         let table = self.table?;
         let (Some(actual_then), named_then) =
             (table.row(actual.task.pid), table.row(named.task.pid))

@@ -85,6 +85,16 @@ impl KillReport {
         }
     }
 
+    /// When the victim started, `CLOCK_BOOTTIME`: as the hook says, else as the scan saw it; `None`
+    /// if neither did.
+    pub(super) fn victim_started_ns(&self) -> Option<u64> {
+        let scanned = || {
+            let mut tasks = self.candidates.iter().map(|one| &one.event.task);
+            tasks.find(|task| task.pid == self.victim.pid)
+        };
+        (self.victim.start_boottime_ns).or_else(|| scanned().map(|task| task.start_boottime_ns))
+    }
+
     /// Whether a report of the kernel log is about this kill. The line `Killed process` names the
     /// thread that holds the memory, the rest of the report the process.
     pub(super) fn is_told_by(&self, log: &OomLogEvent) -> bool {

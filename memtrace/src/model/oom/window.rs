@@ -44,6 +44,9 @@ pub struct AtKill {
     pub usage_bytes: Option<u64>,
     /// Limit, bytes.
     pub limit_bytes: Option<u64>,
+    /// The limit before that, bytes, and how long before the kill it was last seen, ns; `None` if it
+    /// was never seen to be another one.
+    pub limit_before: Option<(u64, u64)>,
     /// `memory.stat`.
     pub stat: MemoryStat,
 }
@@ -92,20 +95,29 @@ pub struct Window {
 impl AtKill {
     /// From the kernel log, else from the last sample; `None` of the node, and without either.
     pub(super) fn of(kill: &KillReport, limit: Option<&Limit>, kills: &Kills) -> Option<Self> {
+        let id = limit.and_then(|limit| limit.cgroup_id);
+        let limit_before = |now: Option<u64>| {
+            let mut looks = samples(kill, id?, kills);
+            looks.find_map(|(time_ns, sample, _)| {
+                let then = sample.limit_bytes.filter(|then| Some(*then) != now)?;
+                Some((then, kill.time_ns - time_ns))
+            })
+        };
         if let Some((log, stat)) = kill.log.as_ref().and_then(|log| Some((log, log.stat?))) {
             return Some(Self {
                 before_ns: None,
                 usage_bytes: log.usage_bytes,
                 limit_bytes: log.limit_bytes,
+                limit_before: limit_before(log.limit_bytes).filter(|_| log.limit_bytes.is_some()),
                 stat,
             });
         }
-        let id = limit?.cgroup_id?;
-        let (time_ns, sample, _) = samples(kill, id, kills).next()?;
+        let (time_ns, sample, _) = samples(kill, id?, kills).next()?;
         Some(Self {
             before_ns: Some(kill.time_ns - time_ns),
             usage_bytes: sample.usage_bytes,
             limit_bytes: sample.limit_bytes,
+            limit_before: limit_before(sample.limit_bytes),
             stat: sample.stat,
         })
     }

@@ -366,6 +366,7 @@ fn oom_kill() {
         pid,
         comm: Some(comm.to_owned()),
         cgroup_id: Some(TARGET),
+        start_boottime_ns: None,
     };
     let explanation = Story::begin()
         .and(Input::Victim(VictimEvent {

@@ -16,17 +16,21 @@ fn owned_by(pid: u32, comm: &[u8; COMM_BYTES], memcg_id: u64) -> OwnedBy {
         pid,
         comm: Some(text(comm)).filter(|comm| !comm.is_empty()),
         cgroup_id: known(memcg_id),
+        start_boottime_ns: None,
     }
 }
 
 pub(super) fn victim(record: &VictimRecord) -> VictimEvent {
     VictimEvent {
         time_ns: record.header.sent_ns,
-        victim: owned_by(
-            record.victim_tgid,
-            &record.victim_comm,
-            record.victim_memcg_id,
-        ),
+        victim: OwnedBy {
+            start_boottime_ns: known(record.victim_start_boottime_ns),
+            ..owned_by(
+                record.victim_tgid,
+                &record.victim_comm,
+                record.victim_memcg_id,
+            )
+        },
         trigger: owned_by(
             record.trigger_tgid,
             &record.trigger_comm,
@@ -38,11 +42,14 @@ pub(super) fn victim(record: &VictimRecord) -> VictimEvent {
 pub(super) fn kill(record: &OomKillRecord) -> OomKillEvent {
     OomKillEvent {
         time_ns: record.header.sent_ns,
-        victim: owned_by(
-            record.victim_tgid,
-            &record.victim_comm,
-            record.victim_memcg_id,
-        ),
+        victim: OwnedBy {
+            start_boottime_ns: known(record.victim_start_boottime_ns),
+            ..owned_by(
+                record.victim_tgid,
+                &record.victim_comm,
+                record.victim_memcg_id,
+            )
+        },
         trigger: owned_by(
             record.trigger_tgid,
             &record.trigger_comm,

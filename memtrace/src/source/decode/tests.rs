@@ -97,6 +97,7 @@ fn victim_record() -> VictimRecord {
         header: header(Tag::Victim),
         victim_tgid: 10,
         trigger_tgid: 20,
+        victim_start_boottime_ns: 0,
         victim_memcg_id: 0,
         trigger_memcg_id: 61,
         victim_comm: [0; COMM_BYTES],
@@ -128,6 +129,7 @@ fn oom_kill_record() -> OomKillRecord {
         constraint: 3,
         chosen_points: -5,
         totalpages: 16_384,
+        victim_start_boottime_ns: 77_000,
         domain_memcg_id: 61,
         victim_memcg_id: 62,
         trigger_memcg_id: 0,
@@ -357,11 +359,13 @@ fn a_task_a_reclaim_pass_and_a_victim_keep_every_field() {
             pid: 10,
             comm: None,
             cgroup_id: None,
+            start_boottime_ns: None,
         },
         trigger: OwnedBy {
             pid: 20,
             comm: Some("java".into()),
             cgroup_id: Some(61),
+            start_boottime_ns: None,
         },
     };
     let [_, _, task_bytes, reclaim_bytes, victim_bytes, ..] = every_record();

@@ -37,6 +37,7 @@ fn owned(pid: u32) -> OwnedBy {
         pid,
         comm: Some(format!("p{pid}")),
         cgroup_id: Some(CGROUP),
+        start_boottime_ns: None,
     }
 }
 
@@ -106,6 +107,48 @@ fn told(looks: Vec<OomSnapshot>, killed: u32, log: OomLogEvent) -> KillStory {
     let mut stories = kills.settled(1_050 * MS);
     assert_eq!(stories.len(), 1);
     stories.remove(0)
+}
+
+#[test]
+fn a_pid_that_came_again_is_not_the_process_foretold() {
+    let herd = [(3, 100), (4, 900), (5, 500)];
+    let mut again = owned(4);
+    for (started_ns, held, since) in [
+        // As the look has it, or rounded to a clock tick by /proc: the same process.
+        (Some(4_000), Held::Right, true),
+        (Some(9_999_999), Held::Right, true),
+        (None, Held::Right, true),
+        (Some(990 * MS), Held::Wrong(Cause::NotThere), false),
+    ] {
+        again.start_boottime_ns = started_ns;
+        let mut kills = Kills::new(facts(None));
+        kills.apply(&Input::OomSnapshot(Box::new(look(980 * MS, &herd))));
+        kills.apply(&Input::Victim(VictimEvent {
+            time_ns: 1_000 * MS,
+            victim: again.clone(),
+            trigger: owned(3),
+        }));
+        kills.apply(&Input::OomLog(Box::new(logged(4, &[(3, 110), (4, 910)]))));
+        let story = kills.rest(1_050 * MS).remove(0);
+        let foretold = story.foretold.unwrap();
+        assert_eq!(foretold.now.held, held, "{started_ns:?}");
+        assert_eq!(foretold.since_ns.is_some(), since, "{started_ns:?}");
+    }
+}
+
+#[test]
+fn a_limit_that_was_lowered_is_told() {
+    let herd = [(3, 100), (4, 900)];
+    let mut log = logged(4, &[(3, 110), (4, 910)]);
+    log.limit_bytes = Some(32 << 20);
+    log.stat = Some(crate::input::MemoryStat::default());
+    let looks = vec![look(500 * MS, &herd), look(980 * MS, &herd)];
+    let story = told(looks.clone(), 4, log.clone());
+    let before = story.at_kill.unwrap().limit_before;
+    assert_eq!(before, Some((64 << 20, 20 * MS)));
+    log.limit_bytes = Some(64 << 20);
+    let story = told(looks, 4, log);
+    assert_eq!(story.at_kill.unwrap().limit_before, None);
 }
 
 #[test]

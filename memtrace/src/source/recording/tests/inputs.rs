@@ -53,11 +53,13 @@ pub(super) fn every_input() -> Vec<Input> {
                 pid: 4711,
                 comm: None,
                 cgroup_id: None,
+                start_boottime_ns: None,
             },
             trigger: OwnedBy {
                 pid: 4712,
                 comm: Some("java".into()),
                 cgroup_id: Some(61),
+                start_boottime_ns: None,
             },
         }),
         Input::OomKill(OomKillEvent {
@@ -66,11 +68,13 @@ pub(super) fn every_input() -> Vec<Input> {
                 pid: 4711,
                 comm: Some("java".into()),
                 cgroup_id: Some(61),
+                start_boottime_ns: Some(77_000),
             },
             trigger: OwnedBy {
                 pid: 4712,
                 comm: Some("java".into()),
                 cgroup_id: None,
+                start_boottime_ns: None,
             },
             trigger_tid: 4713,
             domain_cgroup_id: None,

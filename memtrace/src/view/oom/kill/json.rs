@@ -110,6 +110,10 @@ fn at_kill(memory: &AtKill) -> Value {
         "before_seconds": memory.before_ns.map(seconds),
         "usage_bytes": memory.usage_bytes,
         "limit_bytes": memory.limit_bytes,
+        "limit_before": memory.limit_before.map(|(bytes, before_ns)| json!({
+            "bytes": bytes,
+            "before_seconds": seconds(before_ns),
+        })),
         "parts": parts(&memory.stat),
         "inactive_file_bytes": memory.stat.inactive_file,
         "active_file_bytes": memory.stat.active_file,

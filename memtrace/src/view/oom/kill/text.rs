@@ -133,16 +133,23 @@ fn limit(story: &KillStory, facts: &OomWatchFacts) -> String {
         (Owner::Node, Some(OomConstraint::MemoryPolicy)) => "the memory nodes of a mempolicy",
         (Owner::Node, _) => "all of its memory",
     };
-    let bytes = story.at_kill.as_ref().and_then(|memory| memory.limit_bytes);
-    let bytes = bytes
-        .filter(|_| limit.owner != Owner::Node)
-        .map_or(String::new(), |bytes| {
-            format!(", {} MiB", mib(bytes as i64))
-        });
+    let memory = story
+        .at_kill
+        .as_ref()
+        .filter(|_| limit.owner != Owner::Node);
+    let bytes = memory.and_then(|memory| memory.limit_bytes);
+    let bytes = bytes.map_or(String::new(), |bytes| {
+        format!(", {} MiB", mib(bytes as i64))
+    });
+    let before = memory.and_then(|memory| memory.limit_before);
+    let before = before.map_or(String::new(), |(bytes, before_ns)| {
+        let seconds = before_ns as f64 / 1e9;
+        format!(" ({} MiB still {seconds:.1} s before)", mib(bytes as i64))
+    });
     let size = story
         .totalpages
         .map_or(String::new(), |pages| format!("; totalpages {pages}"));
-    format!("{} ({whose}){bytes}{size}", domain(limit))
+    format!("{} ({whose}){bytes}{before}{size}", domain(limit))
 }
 
 fn trigger(story: &KillStory, facts: &OomWatchFacts) -> String {
