@@ -9,11 +9,12 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
+use serde::Deserialize;
 
 use super::{
     oom::{pid, set_limit},
     oom_scene::{Below, Watch},
-    room::{Room, text},
+    room::{Room, text, truth},
 };
 use crate::{
     host::Host,
@@ -106,14 +107,16 @@ pub(super) fn storm(host: &Host) -> anyhow::Result<Outcome> {
 }
 
 fn kill_many(room: &Room<'_>, side: &Below, kills: usize) -> anyhow::Result<Vec<u32>> {
-    let mut killed = Vec::new();
-    for _ in 0..kills {
-        let mut command = room.hog_command(&["anon", &(4 * LIMIT).to_string()]);
-        process::join_at(&mut command, &side.0)?;
-        let ended = Running::start(&mut command)?.wait()?;
-        ensure!(ended.status.code().is_none(), "not killed: {ended:?}");
-        killed.push(ended.pid);
+    let mut command = room.hog_command(&["storm", &kills.to_string(), &LIMIT.to_string()]);
+    process::join_at(&mut command, &side.0)?;
+    let ended = Running::start(&mut command)?.wait()?;
+    ensure!(ended.status.success(), "{ended:?}");
+    #[derive(Deserialize)]
+    struct Said {
+        killed: Vec<u32>,
     }
+    let Said { killed } = truth(&ended.stdout)?;
+    ensure!(killed.len() == kills, "{} kills", killed.len());
     Ok(killed)
 }
 

@@ -8,6 +8,7 @@ mod files;
 mod herd;
 mod memory;
 mod processes;
+mod storm;
 mod turns;
 
 use std::path::PathBuf;
@@ -52,6 +53,12 @@ enum What {
     /// Allocate and touch BYTES in a process that shares its memory with a child (`CLONE_VM`), which
     /// waits; then, at a line on standard input, go on allocating.
     SharedMemory {
+        bytes: usize,
+    },
+    /// KILLS children, one after the other, each of which takes BYTES again and again until it is
+    /// killed.
+    Storm {
+        kills: u32,
         bytes: usize,
     },
     /// Write BYTES to FILE, which lies on a tmpfs, and hold it open.
@@ -124,6 +131,7 @@ fn main() -> anyhow::Result<()> {
             hold,
             linger,
         } => memory::anon(bytes, hold, linger),
+        What::Storm { kills, bytes } => storm::storm(kills, bytes),
         What::SharedMemory { bytes } => processes::shared_memory(bytes),
         What::Shmem {
             file,
