@@ -32,7 +32,7 @@ pub use self::{
     error::CgroupError,
     hierarchy::{Cgroup, Hierarchy},
     mount::{Mount, MountError, choose_mount, parse_mountinfo},
-    oom::oom_cgroups,
+    oom::{has_limit, oom_cgroups, oom_memory},
     processes::{name_of_process, processes_in},
     reader::CgroupReader,
     scope::{OwnCgroup, ScopeError},

@@ -23,7 +23,7 @@ pub fn oom_cgroups(hierarchy: &Hierarchy, target: &Path) -> Result<Vec<OomCgroup
     tree::walk(hierarchy.mount_point(), |directory, id| {
         ids.insert(directory.to_owned(), id);
         let concerned = directory.starts_with(target) || target.starts_with(directory);
-        let memory = match concerned.then(|| memory(version, directory)) {
+        let memory = match concerned.then(|| oom_memory(version, directory)) {
             Some(Ok(memory)) => Some(memory),
             // v2's root has no limit, and cgroups without the controller have no files.
             Some(Err(CgroupError::NoMemoryController { .. })) | None => None,
@@ -56,7 +56,11 @@ pub fn oom_cgroups(hierarchy: &Hierarchy, target: &Path) -> Result<Vec<OomCgroup
     failed.map_or(Ok(cgroups), Err)
 }
 
-fn memory(version: CgroupVersion, directory: &Path) -> Result<OomMemory, CgroupError> {
+/// What limits a cgroup, and what it holds.
+///
+/// # Errors
+/// If its files cannot be read.
+pub fn oom_memory(version: CgroupVersion, directory: &Path) -> Result<OomMemory, CgroupError> {
     let sample = CgroupReader::open(version, directory)?.sample()?;
     let limit = |name| number(directory, name).filter(|bytes| *bytes < UNLIMITED_BYTES);
     Ok(match version {
@@ -76,6 +80,15 @@ fn memory(version: CgroupVersion, directory: &Path) -> Result<OomMemory, CgroupE
             kill_disabled: false,
         },
     })
+}
+
+/// Whether a cgroup has a limit; `false` too where there is no such cgroup.
+pub fn has_limit(version: CgroupVersion, directory: &Path) -> bool {
+    let name = match version {
+        CgroupVersion::V1 => "memory.limit_in_bytes",
+        CgroupVersion::V2 => "memory.max",
+    };
+    number(directory, name).is_some_and(|bytes| bytes < UNLIMITED_BYTES)
 }
 
 /// The number in a file; `None` if there is no such file or it says `max`.

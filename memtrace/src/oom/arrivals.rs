@@ -1,45 +1,94 @@
-//! New cgroups, which a walk of the tree would find too late.
+//! New cgroups with a limit, found without a snapshot of the machine: a container may outgrow its
+//! limit within a second.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
-use crate::cgroup::{Census, Hierarchy};
+use crate::{
+    cgroup::{Census, Hierarchy, Visit, has_limit, oom_memory, walk},
+    input::OomMemory,
+};
 
-/// How long after it came a cgroup counts as new: its limit is written after it is made.
-const NEW_FOR: Duration = Duration::from_secs(2);
-/// How often it is asked.
+/// A limit is written after the cgroup is made: it is looked for this long.
+const YOUNG: Duration = Duration::from_secs(2);
+/// How often it is asked whether cgroups came or went, and whether the young have a limit.
 const ASK: Duration = Duration::from_millis(50);
 
-/// Whether cgroups came or went a short while ago.
+/// A cgroup that came and has a limit.
+pub(super) struct Arrival {
+    pub(super) id: u64,
+    pub(super) directory: PathBuf,
+    pub(super) memory: OomMemory,
+}
+
+/// Finds them.
 pub(super) struct Arrivals {
     census: Option<Census>,
     asked: Option<Instant>,
-    seen: Option<Instant>,
+    /// `None` before the first look: those that are there already are for the first snapshot.
+    known: Option<BTreeSet<u64>>,
+    /// Without a limit so far, and since when they are known.
+    young: Vec<(u64, PathBuf, Instant)>,
 }
 
 impl Arrivals {
     pub(super) fn new(hierarchy: &Hierarchy) -> Self {
         let census = Census::open(hierarchy);
         Self {
-            // New cgroups are then found at the slow pace.
+            // New cgroups are then found with the next snapshot.
             census: census
                 .inspect_err(|error| log::warn!("new cgroups are found late: {error}"))
                 .ok()
                 .flatten(),
             asked: None,
-            seen: None,
+            known: None,
+            young: Vec::new(),
         }
     }
 
-    /// Asks, if it is time to.
-    pub(super) fn look(&mut self) -> bool {
-        if let Some(census) = &mut self.census
-            && self.asked.is_none_or(|at| at.elapsed() >= ASK)
-        {
-            self.asked = Some(Instant::now());
-            if census.changed().unwrap_or(false) {
-                self.seen = self.asked;
-            }
+    /// Those at or below `top` that came since the last call, if it is time to look.
+    pub(super) fn look(&mut self, hierarchy: &Hierarchy, top: &Path) -> Vec<Arrival> {
+        let Some(census) = &mut self.census else {
+            return Vec::new();
+        };
+        if self.asked.is_some_and(|at| at.elapsed() < ASK) {
+            return Vec::new();
         }
-        self.seen.is_some_and(|at| at.elapsed() < NEW_FOR)
+        let now = Instant::now();
+        self.asked = Some(now);
+        if census.changed().unwrap_or(false) {
+            let mut ids = BTreeSet::new();
+            // What vanishes meanwhile is no arrival.
+            let _ = walk(top, |directory, id| {
+                ids.insert(id);
+                if self
+                    .known
+                    .as_ref()
+                    .is_some_and(|known| !known.contains(&id))
+                {
+                    self.young.push((id, directory.to_owned(), now));
+                }
+                Visit::Descend
+            });
+            self.known = Some(ids);
+        }
+        let mut arrived = Vec::new();
+        self.young.retain(|(id, directory, since)| {
+            let version = hierarchy.version();
+            let limited = has_limit(version, directory);
+            // It may go between the two.
+            if limited && let Ok(memory) = oom_memory(version, directory) {
+                arrived.push(Arrival {
+                    id: *id,
+                    directory: directory.clone(),
+                    memory,
+                });
+            }
+            !limited && since.elapsed() < YOUNG
+        });
+        arrived
     }
 }

@@ -1,10 +1,13 @@
 //! A domain that is watched: how near it is to its limit, cheaply.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use crate::{
-    cgroup::{CgroupReader, Hierarchy, UsageFile},
-    input::OomMemory,
+    cgroup::{CgroupReader, UsageFile},
+    input::{CgroupVersion, OomMemory},
     model::oom::pinned_share,
 };
 
@@ -27,19 +30,17 @@ pub(super) struct Domain {
 
 impl Domain {
     pub(super) fn open(
-        hierarchy: &Hierarchy,
+        version: CgroupVersion,
         id: u64,
-        path: &str,
+        directory: &Path,
         memory: &OomMemory,
     ) -> Option<Self> {
-        let directory = hierarchy.directory_at(path)?;
-        let version = hierarchy.version();
         Some(Self {
             id,
             limit_bytes: memory.sample.limit_bytes?,
             // A cgroup that goes meanwhile is no domain any more.
-            usage: UsageFile::open(version, &directory).ok()??,
-            reader: CgroupReader::open(version, &directory).ok()?,
+            usage: UsageFile::open(version, directory).ok()??,
+            reader: CgroupReader::open(version, directory).ok()?,
             memory: *memory,
             share: pinned_share(memory).unwrap_or(0.0),
             asked: None,
@@ -49,6 +50,11 @@ impl Domain {
     /// Whether it is this cgroup with this limit.
     pub(super) fn is(&self, id: u64, limit_bytes: u64) -> bool {
         (self.id, self.limit_bytes) == (id, limit_bytes)
+    }
+
+    /// Its cgroup.
+    pub(super) fn id(&self) -> u64 {
+        self.id
     }
 
     /// How near it is.

@@ -27,9 +27,8 @@ const PACE: [(f64, Duration, u32); 4] = [
     (0.7, Duration::from_millis(50), 9),
     (0.0, Duration::from_secs(2), 9),
 ];
-/// The pace after cgroups came or went: a container may outgrow its limit within a second,
-const NEW: (Duration, u32) = (Duration::from_millis(200), 29);
-/// for as long as [`Arrivals`] says.
+/// One snapshot for cgroups that came, at this pace: who grows shows from two.
+const NEW: (Duration, u32) = (Duration::from_millis(200), 19);
 /// The pace of those that are near, but stay where they are:
 const CALM: (Duration, u32) = (Duration::from_millis(500), 9);
 /// by less than this share
@@ -58,6 +57,7 @@ impl Lookout {
                 node_share: 0.0,
                 node_read: None,
                 moved: (Instant::now(), 0.0),
+                new: false,
             };
             watch.run(&sender, &told);
         });
@@ -99,6 +99,8 @@ struct Watch {
     node_read: Option<Instant>,
     /// When the share last moved, and from where on it would move again.
     moved: (Instant, f64),
+    /// Cgroups came that no snapshot has shown yet.
+    new: bool,
 }
 
 impl Watch {
@@ -108,7 +110,8 @@ impl Watch {
         while !stop.load(Ordering::Relaxed) {
             let share = self.look();
             let calm = self.is_calm(share);
-            let (period, rest) = pace(share, calm, self.arrivals.look());
+            self.greet();
+            let (period, rest) = pace(share, calm, self.new);
             let due = last.is_none_or(|(at, cost)| at.elapsed() >= period.max(cost * rest));
             if due {
                 let start = Instant::now();
@@ -128,6 +131,7 @@ impl Watch {
                     }
                     Err(_) => {}
                 }
+                self.new = false;
                 last = Some((Instant::now(), start.elapsed()));
             }
             thread::sleep(match share {
@@ -155,6 +159,21 @@ impl Watch {
         shares.fold(self.node_share, f64::max)
     }
 
+    /// Opens the files of domains that came.
+    fn greet(&mut self) {
+        let version = self.snapshots.hierarchy().version();
+        let (hierarchy, top) = (self.snapshots.hierarchy(), self.snapshots.top());
+        for arrival in self.arrivals.look(hierarchy, top) {
+            if self.domains.iter().any(|domain| domain.id() == arrival.id) {
+                continue;
+            }
+            let (id, directory) = (arrival.id, &arrival.directory);
+            self.domains
+                .extend(Domain::open(version, id, directory, &arrival.memory));
+            self.new = true;
+        }
+    }
+
     /// Opens the files of new domains, forgets those that are gone.
     fn follow(&mut self, snapshot: &OomSnapshot) {
         let mut known = std::mem::take(&mut self.domains);
@@ -171,7 +190,9 @@ impl Watch {
                 Some(place) => Some(known.swap_remove(place)),
                 None => {
                     let hierarchy = self.snapshots.hierarchy();
-                    Domain::open(hierarchy, cgroup.id, &cgroup.path, memory)
+                    hierarchy.directory_at(&cgroup.path).and_then(|directory| {
+                        Domain::open(hierarchy.version(), cgroup.id, &directory, memory)
+                    })
                 }
             };
             self.domains.extend(domain);

@@ -1,6 +1,6 @@
 //! Snapshots of one question: cgroups, machine and processes, read at nearly one instant.
 
-use std::{collections::BTreeMap, io};
+use std::{collections::BTreeMap, io, path::Path};
 
 use super::{TaskScanner, node::read_node};
 use crate::{
@@ -55,6 +55,11 @@ impl Snapshots {
     /// Where its cgroups are.
     pub fn hierarchy(&self) -> &Hierarchy {
         &self.hierarchy
+    }
+
+    /// The directory of the cgroup they are of.
+    pub fn top(&self) -> &Path {
+        &self.cgroup.directory
     }
 
     /// Takes one: the processes last, since they move most.

@@ -89,8 +89,14 @@ pub(super) fn pid_used_again(host: &Host) -> anyhow::Result<Outcome> {
     } else {
         ensure!(now["held"] == "right", "{report}");
     }
+    // Two looks make a window, and nobody else asked for memory in it.
+    let waits = &report["window"]["reclaim_waits"];
+    ensure!(
+        waits["passes"].as_u64() >= Some(1) && waits["longest"]["pid"] == wanted,
+        "the victim did not wait in reclaim: {report}"
+    );
     Ok(Outcome::Passed(format!(
-        "pid {wanted} again, looked at {:.0} ms after: {}",
+        "pid {wanted} again, looked at {:.0} ms after: {}; it waited {waits}",
         (read - began) * 1e3,
         now["held"]
     )))

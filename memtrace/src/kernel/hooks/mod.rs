@@ -116,8 +116,15 @@ pub struct Signal {
     pub opt_in: Option<&'static str>,
 }
 
-/// Names of the signals that tell of OOM kills.
-pub const OOM_SIGNALS: &[&str] = &[oom::VICTIM, oom::KILL, oom::CANDIDATES, oom::REAPER];
+/// Names of the signals that tell of OOM kills, and of who waited for memory before.
+pub const OOM_SIGNALS: &[&str] = &[
+    oom::VICTIM,
+    oom::KILL,
+    oom::CANDIDATES,
+    oom::REAPER,
+    reclaim::MEMCG,
+    reclaim::DIRECT,
+];
 
 /// Those of them that an explanation has no use for: it tells that a process was killed, not why that
 /// one. Their programs are among the largest.

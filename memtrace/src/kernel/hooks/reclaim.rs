@@ -2,9 +2,12 @@ use memtrace_ebpf::hook::Hook;
 
 use super::{AttachPoint, Rung, Signal, probe};
 
+pub(super) const MEMCG: &str = "memcg reclaim";
+pub(super) const DIRECT: &str = "direct reclaim";
+
 pub(super) const SIGNALS: &[Signal] = &[
     Signal {
-        name: "memcg reclaim",
+        name: MEMCG,
         rungs: &[
             Rung {
                 probes: &[
@@ -60,7 +63,7 @@ pub(super) const SIGNALS: &[Signal] = &[
         opt_in: None,
     },
     Signal {
-        name: "direct reclaim",
+        name: DIRECT,
         rungs: &[Rung {
             probes: &[
                 probe(

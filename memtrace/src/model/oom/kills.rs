@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::{
     report::{Judged, KillReport},
+    stalls::Stalls,
     standing::Standing,
     story::KillStory,
 };
@@ -12,6 +13,8 @@ use crate::input::{
     VictimEvent,
 };
 
+/// Name of the signal whose hook tells of marks (`kernel::hooks::oom`).
+const VICTIM_SIGNAL: &str = "OOM victim";
 /// Scans whose kill has not been seen: more cannot be at work, since the kernel lets one at a time.
 const MAX_SCANS: usize = 64;
 /// Kills kept open for what still belongs to them.
@@ -22,6 +25,9 @@ const MAX_LOGS: usize = 64;
 const MAX_PATHS: usize = 4_096;
 /// A kill's other deaths, its report in the log, and its end come within this time.
 const SETTLED_NS: u64 = 150_000_000;
+/// A choice is followed by its mark within this time, unless the victim had gone: the kernel prints
+/// its report in between (mm/oom_kill.c, `oom_kill_process`), and consoles can be slow.
+const UNMARKED_NS: u64 = 10_000_000_000;
 /// Members of its group are marked within this time.
 const GROUP_NS: u64 = 40_000_000;
 
@@ -35,6 +41,7 @@ pub struct Kills {
     logs: VecDeque<Box<OomLogEvent>>,
     paths: BTreeMap<u64, String>,
     standing: Standing,
+    stalls: Stalls,
 }
 
 impl Kills {
@@ -47,6 +54,7 @@ impl Kills {
             logs: VecDeque::new(),
             paths: BTreeMap::new(),
             standing: Standing::default(),
+            stalls: Stalls::default(),
         }
     }
 
@@ -70,12 +78,12 @@ impl Kills {
             Input::OomReap(event) => {
                 let done = matches!(event.phase, OomReapPhase::Finish | OomReapPhase::Skip);
                 if let Some(kill) = self.last_of(event.tid).filter(|_| done) {
-                    kill.reaped_after_ns = Some(event.time_ns.saturating_sub(kill.time_ns));
+                    kill.reaped_after_ns = Some(event.time_ns.saturating_sub(kill.killed_ns()));
                 }
             }
             Input::OomGone(event) => {
                 if let Some(kill) = self.last_of(event.pid) {
-                    kill.gone_after_ns = Some(event.time_ns.saturating_sub(kill.time_ns));
+                    kill.gone_after_ns = Some(event.time_ns.saturating_sub(kill.killed_ns()));
                 }
             }
             Input::OomLog(event) => self.log(event),
@@ -87,6 +95,7 @@ impl Kills {
                     .extend(path.as_ref().map(|path| (*id, path.clone())));
             }
             Input::OomSnapshot(snapshot) => self.standing.learn(snapshot),
+            Input::Reclaim(event) => self.stalls.learn(event),
             _ => {}
         }
     }
@@ -94,12 +103,22 @@ impl Kills {
     /// Kills that nothing more is expected of at this time, oldest first.
     pub fn settled(&mut self, now_ns: u64) -> Vec<KillStory> {
         let log_is_read = self.facts.log_unreadable.is_none();
-        let ripe = |kill: &KillReport| {
-            let age_ns = now_ns.saturating_sub(kill.time_ns);
+        let marks_are_told = self.is_on(VICTIM_SIGNAL);
+        let last_choice = self.open.iter().rposition(|kill| kill.choice.is_some());
+        let ripe = |(place, kill): &(usize, &KillReport)| {
+            // One scan at a time: with the next choice, the one before is over.
+            let mark_may_come = marks_are_told
+                && kill.choice.is_some()
+                && kill.marked_ns.is_none()
+                && last_choice == Some(*place);
+            let age_ns = now_ns.saturating_sub(kill.killed_ns());
+            if mark_may_come {
+                return age_ns >= UNMARKED_NS;
+            }
             let whole = kill.gone_after_ns.is_some() && (kill.log.is_some() || !log_is_read);
             age_ns >= SETTLED_NS || whole && age_ns >= GROUP_NS
         };
-        let end = self.open.iter().take_while(|kill| ripe(kill)).count();
+        let end = self.open.iter().enumerate().take_while(ripe).count();
         self.tell(end, now_ns)
     }
 
@@ -134,6 +153,16 @@ impl Kills {
         &self.standing
     }
 
+    /// Whether the hook of a signal is attached.
+    pub(super) fn is_on(&self, signal: &str) -> bool {
+        let mut hooks = self.facts.hooks.iter();
+        hooks.any(|hook| hook.signal == signal && hook.attached.is_some())
+    }
+
+    pub(super) fn stalls(&self) -> &Stalls {
+        &self.stalls
+    }
+
     fn last_of(&mut self, pid: u32) -> Option<&mut KillReport> {
         let mut newest_first = self.open.iter_mut().rev();
         newest_first.find(|kill| kill.victim.pid == pid)
@@ -142,17 +171,21 @@ impl Kills {
     fn victim(&mut self, event: &VictimEvent) {
         let marked = &event.victim;
         let last = self.open.iter_mut().rev().find(|kill| {
+            let age_ns = event.time_ns.saturating_sub(kill.killed_ns());
+            let chosen = kill.choice.is_some() && kill.marked_ns.is_none();
             kill.trigger.pid == event.trigger.pid
-                && event.time_ns.saturating_sub(kill.time_ns) < SETTLED_NS
+                && (age_ns < SETTLED_NS || chosen && kill.victim.pid == marked.pid)
         });
         match last {
-            Some(kill) if kill.victim.pid == marked.pid => {}
-            Some(kill) if kill.choice.is_some() => kill.also_killed.push(marked.clone()),
-            _ => self.open(KillReport::new(
-                event.time_ns,
-                marked.clone(),
-                event.trigger.clone(),
-            )),
+            Some(kill) if kill.victim.pid == marked.pid => kill.marked_ns = Some(event.time_ns),
+            Some(kill) if kill.choice.is_some() => {
+                kill.marked_ns = Some(event.time_ns);
+                kill.also_killed.push(marked.clone());
+            }
+            _ => self.open(KillReport {
+                marked_ns: Some(event.time_ns),
+                ..KillReport::new(event.time_ns, marked.clone(), event.trigger.clone())
+            }),
         }
     }
 

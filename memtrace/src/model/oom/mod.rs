@@ -17,6 +17,7 @@ mod predict;
 mod report;
 mod risk;
 mod scan;
+mod stalls;
 mod standing;
 mod story;
 mod table;
@@ -44,6 +45,7 @@ pub use self::{
     report::{Judged, KillReport},
     risk::Risk,
     scan::Candidate,
+    stalls::{Stalled, Waits},
     standing::pinned_share,
     story::{Fate, KillStory},
     table::{Row, Table, TableSource},

@@ -60,11 +60,15 @@ pub struct KillReport {
     pub choice: Option<OomKillEvent>,
     /// Whom the scan looked at, in its order; empty if the hook is off.
     pub candidates: Vec<Judged>,
+    /// When it, or the last member of its group, was marked as a victim; the report that the kernel
+    /// prints between the choice and the mark can take seconds on a slow console. `None` if the hook
+    /// is off, and of a victim that had gone meanwhile.
+    pub marked_ns: Option<u64>,
     /// Processes that die with the victim: its group.
     pub also_killed: Vec<OwnedBy>,
-    /// From the kill to the end of the reaper's work, ns; `None` if it was not seen.
+    /// From the mark to the end of the reaper's work, ns; `None` if it was not seen.
     pub reaped_after_ns: Option<u64>,
-    /// From the kill until the victim had exited, ns; `None` if it has not yet, or was not looked at.
+    /// From the mark until the victim had exited, ns; `None` if it has not yet, or was not looked at.
     pub gone_after_ns: Option<u64>,
     /// What the kernel log says of it; `None` if nothing was found there.
     pub log: Option<Box<OomLogEvent>>,
@@ -78,11 +82,17 @@ impl KillReport {
             trigger,
             choice: None,
             candidates: Vec::new(),
+            marked_ns: None,
             also_killed: Vec::new(),
             reaped_after_ns: None,
             gone_after_ns: None,
             log: None,
         }
+    }
+
+    /// When it was killed: marked, if the mark was seen, else chosen.
+    pub(super) fn killed_ns(&self) -> u64 {
+        self.marked_ns.unwrap_or(self.time_ns)
     }
 
     /// When the victim started, `CLOCK_BOOTTIME`: as the hook says, else as the scan saw it; `None`
@@ -98,8 +108,11 @@ impl KillReport {
     /// Whether a report of the kernel log is about this kill. The line `Killed process` names the
     /// thread that holds the memory, the rest of the report the process.
     pub(super) fn is_told_by(&self, log: &OomLogEvent) -> bool {
-        // Pids come again.
-        if self.time_ns.abs_diff(log.read_ns) > SAME_NS {
+        // Pids come again. Until the mark is seen, the kernel may still be printing.
+        let printing = self.choice.is_some() && self.marked_ns.is_none();
+        let early = self.time_ns.saturating_sub(log.read_ns) > SAME_NS;
+        let late = log.read_ns.saturating_sub(self.killed_ns()) > SAME_NS && !printing;
+        if early || late {
             return false;
         }
         let pid = self.victim.pid;

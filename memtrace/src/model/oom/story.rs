@@ -78,7 +78,7 @@ impl KillStory {
             at_kill: AtKill::of(&report, limit.as_ref(), kills),
             window: Window::of(&report, limit.as_ref(), kills),
             differences: differences(&report, kills),
-            complete_after_ns: now_ns.saturating_sub(report.time_ns),
+            complete_after_ns: now_ns.saturating_sub(report.killed_ns()),
             sharers: sharers(&report, kills),
             limit,
             totalpages,
@@ -116,12 +116,7 @@ fn sharers(report: &KillReport, kills: &Kills) -> Vec<(u32, String)> {
 /// its log (mm/oom_kill.c, `out_of_memory` and `oom_kill_process`, `task_will_free_mem`).
 fn fate(report: &KillReport, kills: &Kills) -> Fate {
     let facts = kills.facts();
-    let kill_hook = |hook: &&crate::input::HookOutcome| hook.signal == KILL_SIGNAL;
-    let hooked = facts
-        .hooks
-        .iter()
-        .find(kill_hook)
-        .is_some_and(|hook| hook.attached.is_some());
+    let hooked = kills.is_on(KILL_SIGNAL);
     if report.log.is_some() || report.choice.is_some() && facts.log_unreadable.is_some() {
         Fate::Chosen
     } else if facts.log_unreadable.is_none() || hooked {

@@ -1,6 +1,14 @@
 //! A domain's memory at a kill, and what became of it in the window before.
 
-use super::{kills::Kills, limit::Limit, report::KillReport};
+use std::collections::BTreeSet;
+
+use super::{
+    kills::Kills,
+    limit::Limit,
+    report::KillReport,
+    stalls::{RECLAIM_SIGNALS, Stalled},
+    tree::Tree,
+};
 use crate::input::{CgroupSample, MemoryStat, OomNode, OomSnapshot, Pressure};
 
 /// The parts of a domain's memory, by their names in `memory.stat`.
@@ -90,6 +98,8 @@ pub struct Window {
     pub scanned_and_stolen: Option<(u64, u64)>,
     /// Times that usage was about to exceed the limit.
     pub max_events: Option<u64>,
+    /// What the tasks in it waited in reclaim, until the kill; `None` where no hook tells.
+    pub stalled: Option<Stalled>,
 }
 
 impl AtKill {
@@ -145,8 +155,24 @@ impl Window {
             scanned_and_stolen: between(first.stat.pgscan, last.stat.pgscan)
                 .zip(between(first.stat.pgsteal, last.stat.pgsteal)),
             max_events: between(first.events.max, last.events.max),
+            stalled: stalled(kill, id, start_ns, kills),
         })
     }
+}
+
+/// `None` unless a hook on reclaim is on.
+fn stalled(kill: &KillReport, domain: u64, start_ns: u64, kills: &Kills) -> Option<Stalled> {
+    if !RECLAIM_SIGNALS.iter().any(|signal| kills.is_on(signal)) {
+        return None;
+    }
+    let last = kills.standing().before_newest_first(kill.time_ns).next()?;
+    let members: BTreeSet<u64> = Tree::new(last).downwards(domain).into_iter().collect();
+    let name = |pid| {
+        let task = last.tasks.iter().find(|task| task.pid == pid)?;
+        Some(task.comm.clone())
+    };
+    let within = |cgroup: Option<u64>| cgroup.is_some_and(|id| members.contains(&id));
+    Some(kills.stalls().between(start_ns, kill.time_ns, within, name))
 }
 
 /// A domain's samples before a kill, newest first, as long as it was there.

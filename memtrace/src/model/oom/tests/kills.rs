@@ -3,8 +3,8 @@
 use super::{ROOT, cgroup, snapshot, task};
 use crate::{
     input::{
-        CgroupPath, HookOutcome, Input, OomConstraint, OomGoneEvent, OomLogEvent, OomLogTask,
-        OomSnapshot, OomWatchFacts, OwnedBy, RssCounters, VictimEvent,
+        CgroupPath, HookOutcome, Input, OomConstraint, OomGoneEvent, OomKillEvent, OomLogEvent,
+        OomLogTask, OomSnapshot, OomWatchFacts, OwnedBy, RssCounters, VictimEvent,
     },
     model::oom::{Cause, Fate, Held, KillStory, Kills, Owner, TableSource, Told},
 };
@@ -107,6 +107,71 @@ fn told(looks: Vec<OomSnapshot>, killed: u32, log: OomLogEvent) -> KillStory {
     let mut stories = kills.settled(1_050 * MS);
     assert_eq!(stories.len(), 1);
     stories.remove(0)
+}
+
+fn chosen(time_ns: u64, pid: u32, trigger: u32) -> Input {
+    Input::OomKill(OomKillEvent {
+        time_ns,
+        victim: owned(pid),
+        trigger: owned(trigger),
+        trigger_tid: trigger,
+        domain_cgroup_id: Some(CGROUP),
+        constraint: Some(OomConstraint::Memcg),
+        order: 0,
+        gfp_mask: 0xcc0,
+        points: 900,
+        totalpages: 16_384,
+    })
+}
+
+fn facts_with_hooks() -> Box<OomWatchFacts> {
+    let mut facts = facts(Some("not permitted"));
+    facts.hooks = ["OOM victim", "OOM kill"]
+        .map(|signal| HookOutcome {
+            signal: signal.into(),
+            attached: Some("by a hook".into()),
+            refused: Vec::new(),
+            cost: String::new(),
+            optional: false,
+            opt_in: None,
+        })
+        .into();
+    facts
+}
+
+/// The kernel prints its report between the choice and the mark, to a slow console.
+#[test]
+fn a_mark_that_comes_late_is_no_second_kill() {
+    let mut kills = Kills::new(facts_with_hooks());
+    kills.apply(&chosen(1_000 * MS, 4, 3));
+    assert!(kills.settled(3_900 * MS).is_empty(), "the mark may come");
+    kills.apply(&victim(4_000 * MS, 4, 3));
+    kills.apply(&victim(4_001 * MS, 5, 3));
+    assert!(kills.settled(4_020 * MS).is_empty(), "its group may follow");
+    let stories = kills.settled(4_200 * MS);
+    assert_eq!(stories.len(), 1);
+    let report = &stories[0].report;
+    assert_eq!((report.time_ns, report.victim.pid), (1_000 * MS, 4));
+    assert_eq!(report.also_killed, [owned(5)]);
+    assert_eq!(stories[0].complete_after_ns, 199 * MS, "since the mark");
+    assert!(kills.rest(5_000 * MS).is_empty());
+}
+
+#[test]
+fn a_choice_whose_victim_had_gone_is_told_with_the_next_one() {
+    let mut kills = Kills::new(facts_with_hooks());
+    kills.apply(&chosen(1_000 * MS, 4, 3));
+    assert!(kills.settled(2_000 * MS).is_empty());
+    kills.apply(&chosen(2_000 * MS, 5, 3));
+    let stories = kills.settled(2_010 * MS);
+    assert_eq!(stories.len(), 1);
+    assert_eq!(stories[0].report.victim.pid, 4);
+    kills.apply(&victim(2_020 * MS, 5, 3));
+    assert_eq!(kills.settled(2_200 * MS)[0].report.victim.pid, 5);
+    // Without another one it is told in the end.
+    kills.apply(&chosen(3_000 * MS, 6, 3));
+    assert!(kills.settled(12_900 * MS).is_empty());
+    assert_eq!(kills.settled(13_000 * MS).len(), 1);
 }
 
 #[test]

@@ -145,6 +145,16 @@ fn window(window: &Window) -> Value {
         "scanned_pages": window.scanned_and_stolen.map(|(scanned, _)| scanned),
         "stolen_pages": window.scanned_and_stolen.map(|(_, stolen)| stolen),
         "max_events": window.max_events,
+        "reclaim_waits": window.stalled.as_ref().map(|stalled| json!({
+            "passes": stalled.waits.passes,
+            "seconds": seconds(stalled.waits.total_ns),
+            "longest": stalled.longest.as_ref().map(|(pid, comm, waits)| json!({
+                "pid": pid,
+                "comm": comm,
+                "passes": waits.passes,
+                "seconds": seconds(waits.total_ns),
+            })),
+        })),
     })
 }
 

@@ -3,8 +3,8 @@
 use super::text::labelled;
 use crate::{
     model::{
-        oom::{AtKill, KillStory, PARTS, Waited, Window, part},
-        words::{mib, signed_mib},
+        oom::{AtKill, KillStory, PARTS, Stalled, Waited, Window, part},
+        words::{escaped, mib, signed_mib},
     },
     view::time::seconds,
 };
@@ -73,8 +73,25 @@ fn window(window: &Window) -> Vec<String> {
     if let Some(max) = window.max_events {
         facts.push(format!("at the limit {max} times"));
     }
+    if let Some(stalled) = &window.stalled {
+        facts.push(waits(stalled));
+    }
     if !facts.is_empty() {
         lines.extend(labelled("PRESSURE", &facts.join("; ")));
     }
     lines
+}
+
+fn waits(stalled: &Stalled) -> String {
+    let Some((pid, name, longest)) = &stalled.longest else {
+        return "nobody waited in reclaim".to_owned();
+    };
+    let ms = |ns: u64| seconds(ns) * 1e3;
+    let name = name.as_deref().map_or("?".to_owned(), escaped);
+    format!(
+        "tasks waited {:.0} ms in reclaim, {} times; {name} (pid {pid}) {:.0} ms",
+        ms(stalled.waits.total_ns),
+        stalled.waits.passes,
+        ms(longest.total_ns)
+    )
 }
