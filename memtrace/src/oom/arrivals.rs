@@ -28,9 +28,9 @@ pub(super) struct Arrival {
 pub(super) struct Arrivals {
     census: Option<Census>,
     asked: Option<Instant>,
-    /// `None` before the first look: those that are there already are for the first snapshot.
-    known: Option<BTreeSet<u64>>,
-    /// Without a limit so far, and since when they are known.
+    known: BTreeSet<u64>,
+    /// Without a limit so far, and since when they are known. At the first look that is all of them:
+    /// a limit may be written between the first snapshot and the second.
     young: Vec<(u64, PathBuf, Instant)>,
 }
 
@@ -44,7 +44,7 @@ impl Arrivals {
                 .ok()
                 .flatten(),
             asked: None,
-            known: None,
+            known: BTreeSet::new(),
             young: Vec::new(),
         }
     }
@@ -64,16 +64,12 @@ impl Arrivals {
             // What vanishes meanwhile is no arrival.
             let _ = walk(top, |directory, id| {
                 ids.insert(id);
-                if self
-                    .known
-                    .as_ref()
-                    .is_some_and(|known| !known.contains(&id))
-                {
+                if !self.known.contains(&id) {
                     self.young.push((id, directory.to_owned(), now));
                 }
                 Visit::Descend
             });
-            self.known = Some(ids);
+            self.known = ids;
         }
         let mut arrived = Vec::new();
         self.young.retain(|(id, directory, since)| {

@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::mpsc::{Receiver, Sender, channel, error::TrySendError};
 
 use super::{Snapshots, arrivals::Arrivals, domain::Domain, node::available_share};
@@ -20,7 +21,7 @@ const WAITING: usize = 4;
 /// How often the node's memory is read.
 const ASK_NODE: Duration = Duration::from_millis(100);
 /// From each of these shares on a snapshot, at most this often, with a rest of so many times its
-/// cost after it.
+/// cost, in CPU time, after it.
 const PACE: [(f64, Duration, u32); 4] = [
     (0.95, Duration::from_millis(10), 1),
     (0.85, Duration::from_millis(20), 4),
@@ -80,6 +81,12 @@ impl Drop for Lookout {
     }
 }
 
+/// CPU time of this thread: a machine that is busy with something else makes no snapshot dearer.
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
 /// How often, and how many times its cost to rest.
 fn pace(share: f64, calm: bool, new: bool) -> (Duration, u32) {
     let found = PACE.iter().find(|(from, ..)| share >= *from);
@@ -114,7 +121,7 @@ impl Watch {
             let (period, rest) = pace(share, calm, self.new);
             let due = last.is_none_or(|(at, cost)| at.elapsed() >= period.max(cost * rest));
             if due {
-                let start = Instant::now();
+                let start = cpu_time();
                 match self.snapshots.take() {
                     Ok(mut snapshot) => {
                         // Never chosen, and most of the processes of many machines.
@@ -132,7 +139,7 @@ impl Watch {
                     Err(_) => {}
                 }
                 self.new = false;
-                last = Some((Instant::now(), start.elapsed()));
+                last = Some((Instant::now(), cpu_time().saturating_sub(start)));
             }
             thread::sleep(match share {
                 near if near >= PACE[1].0 && !calm => Duration::from_millis(5),

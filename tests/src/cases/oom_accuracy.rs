@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::{
     oom::{self, LIMIT_BYTES, fill, first_killed, lowest_adj, pasture, pid, processes, threads},
-    oom_scene::{Watch, killed_at, seconds_of_day},
+    oom_scene::{self, Watch, killed_at, seconds_of_day},
     room::Room,
 };
 use crate::{host::Host, kmsg::KernelLog, process::Running, suite::Outcome};
@@ -36,6 +36,7 @@ pub(super) fn growing(host: &Host) -> anyhow::Result<Outcome> {
     let (mut now, mut certain, mut certain_right, mut at_limit) = (0, 0, 0, 0);
     let (mut wrong, mut failed) = (Vec::new(), Vec::new());
     let room = Room::new(host)?;
+    oom_scene::let_the_log_rest(host);
     let mut watch = Watch::start_without_end(host, super::room::text(&room.cgroup.path)?)?;
     for seed in first..first + kills {
         let kill = match herd(&room, &mut watch, seed) {
@@ -149,6 +150,7 @@ fn judged(
         "seed": seed,
         "grows": grows,
         "fate": report["fate"],
+        "limit_owner": report["limit_owner"],
         "victim": actual,
         "now": report["foretold"]["now"],
         "at_limit": report["foretold"]["at_limit"],

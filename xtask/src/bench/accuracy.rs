@@ -51,6 +51,8 @@ pub struct Kill {
     cgroup_version: u8,
     emulated: bool,
     seed: u64,
+    /// Whose limit it was; `None` if the report could not tell.
+    limit_owner: Option<String>,
     now: Option<Told>,
     at_limit: Option<Told>,
     oom_score: Option<bool>,
@@ -188,7 +190,11 @@ fn misses(label: &str, kills: &[Kill]) -> String {
     for kill in kills {
         for (when, told) in [("now", &kill.now), ("at limit", &kill.at_limit)] {
             let why = match told {
-                None => "nothing was foretold".to_owned(),
+                None if kill.limit_owner.is_none() => {
+                    "whose limit it was is unknown: the hook is off, the kernel log rate-limited"
+                        .to_owned()
+                }
+                None => "no look since it came near, or came to be".to_owned(),
                 Some(told) if told.held == "right" => continue,
                 Some(told) => format!(
                     "{}, {}, margin {} points, {:.0} ms before",
@@ -221,6 +227,7 @@ mod tests {
             kernel: kernel.into(),
             cgroup_version: 2,
             emulated: true,
+            limit_owner: Some("own".to_owned()),
             seed,
             now: Some(told(held)),
             at_limit: Some(told("right")),

@@ -175,7 +175,8 @@ pub fn run_case(
     case: &str,
     env: &[(&str, String)],
     timeout: Duration,
-) -> Result<Vec<String>> {
+    mut done: impl FnMut(String) -> Result<()>,
+) -> Result<()> {
     let mut payload = suite::live(Some(case))?;
     let more = env
         .iter()
@@ -183,7 +184,6 @@ pub fn run_case(
     payload.env.extend(more);
     let series = known(kernels)?;
     let machines = Machines::build(Downloads::fetch(&series, false)?)?;
-    let mut outputs = Vec::new();
     for series in series {
         let config = Config {
             series,
@@ -203,9 +203,9 @@ pub fn run_case(
             outcome.ended,
             outcome.took.as_secs_f64()
         );
-        outputs.push(outcome.output);
+        done(outcome.output)?;
     }
-    Ok(outputs)
+    Ok(())
 }
 
 /// Whether the ladder can run here; the error says what is missing.
