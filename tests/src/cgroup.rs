@@ -72,6 +72,8 @@ pub struct Reading {
     pub inactive_file_bytes: u64,
     /// Bytes on the active file list.
     pub active_file_bytes: u64,
+    /// Bytes in the swap cache; 0 where the kernel does not count them for a cgroup.
+    pub swapcached_bytes: u64,
 }
 
 impl Reading {
@@ -139,6 +141,14 @@ impl TestCgroup {
         value.trim().parse().ok()
     }
 
+    /// The one number of one of its files.
+    pub fn number(&self, file: &str) -> anyhow::Result<u64> {
+        let text = self.file(file)?;
+        text.trim()
+            .parse()
+            .with_context(|| format!("{file} of {}: {text:?}", self.path.display()))
+    }
+
     /// Reads usage, then memory.stat.
     pub fn read(&self) -> anyhow::Result<Reading> {
         let (usage, prefix) = match self.version {
@@ -159,6 +169,7 @@ impl TestCgroup {
             usage_bytes,
             inactive_file_bytes: key("inactive_file")?,
             active_file_bytes: key("active_file")?,
+            swapcached_bytes: key("swapcached").unwrap_or(0),
         })
     }
 

@@ -61,6 +61,7 @@ impl Aggregator {
             }
             Input::File(file) => self.names.learn_file(file),
             Input::Location(location) => self.names.learn_location(location),
+            Input::CgroupPath(found) => self.names.learn_cgroup(found),
             Input::Task(task) => self.names.learn_task(task),
             Input::Reclaim(reclaim) => {
                 if self.open_window().is_some() {
@@ -79,7 +80,6 @@ impl Aggregator {
             | Input::OomSnapshot(_)
             | Input::OomWatch(_)
             | Input::OomLog(_)
-            | Input::CgroupPath(_)
             | Input::OomGone(_)
             | Input::OomTick(_) => {}
             Input::Sample(sample) => {

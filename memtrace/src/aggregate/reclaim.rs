@@ -57,6 +57,13 @@ impl ReclaimTotals {
         }
     }
 
+    /// The cgroups that were short when reclaim concerned the target.
+    pub(super) fn targets(&self, names: &Names) -> impl Iterator<Item = u64> {
+        (self.passes.keys())
+            .filter(|key| concerns(names, key.2, key.3))
+            .filter_map(|key| key.3)
+    }
+
     /// What concerns the target, by kind.
     pub(super) fn by_kind(&self, names: &Names) -> Vec<ReclaimGroup> {
         self.grouped(names, |(kind, _, _, _)| (kind, None, None))

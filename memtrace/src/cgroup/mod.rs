@@ -4,6 +4,7 @@
 //! carries v2's names. Text is parsed from `&str` and opened elsewhere, so each parser is tested
 //! on what kernels really print.
 
+mod children;
 mod container;
 mod error;
 mod hierarchy;
@@ -27,6 +28,7 @@ mod fixture;
 pub(crate) mod live;
 
 pub use self::{
+    children::children_of,
     error::CgroupError,
     hierarchy::{Cgroup, Hierarchy},
     mount::{Mount, MountError, choose_mount, parse_mountinfo},

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::input::{FileEvent, FileId, FileLocation, Sample, TaskEvent};
+use crate::input::{CgroupPath, FileEvent, FileId, FileLocation, Sample, TaskEvent};
 
 /// A file with everything known of its name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,8 +52,10 @@ pub struct TaskRef {
 pub struct CgroupRef {
     /// Inode number of its directory.
     pub id: u64,
-    /// From the root of its hierarchy; `None` if it is not below the target.
+    /// From the root of its hierarchy; `None` if it was not looked for, or is gone.
     pub path: Option<String>,
+    /// It was looked for and does not exist any more: what is charged to it is its parent's.
+    pub gone: bool,
 }
 
 /// The latest name of a process.
@@ -72,6 +74,8 @@ pub(crate) struct Names {
     tasks: BTreeMap<u32, TaskName>,
     /// The target and everything below it that was ever seen there.
     members: BTreeMap<u64, String>,
+    /// Cgroups elsewhere that were looked for; `None` if they are gone.
+    elsewhere: BTreeMap<u64, Option<String>>,
 }
 
 impl Names {
@@ -101,6 +105,10 @@ impl Names {
         self.members.insert(id, path.to_owned());
     }
 
+    pub(crate) fn learn_cgroup(&mut self, found: &CgroupPath) {
+        self.elsewhere.insert(found.id, found.path.clone());
+    }
+
     /// Takes the cgroups of a sample, and the processes, as they are called at that moment.
     pub(crate) fn learn_sample(&mut self, sample: &Sample) {
         for member in &sample.members {
@@ -126,6 +134,12 @@ impl Names {
     pub(crate) fn is_member_task(&self, pid: Option<u32>) -> bool {
         pid.and_then(|pid| self.tasks.get(&pid))
             .is_some_and(|task| self.is_member(task.cgroup_id))
+    }
+
+    /// The process is known to live in another cgroup.
+    pub(crate) fn is_outsider(&self, pid: Option<u32>) -> bool {
+        pid.and_then(|pid| self.tasks.get(&pid)?.cgroup_id)
+            .is_some_and(|id| !self.members.contains_key(&id))
     }
 
     pub(crate) fn file_event(&self, id: FileId) -> Option<&FileEvent> {
@@ -158,9 +172,11 @@ impl Names {
     }
 
     pub(crate) fn cgroup(&self, id: u64) -> CgroupRef {
+        let found = self.elsewhere.get(&id);
         CgroupRef {
             id,
-            path: self.members.get(&id).cloned(),
+            path: (self.members.get(&id).cloned()).or_else(|| found.cloned().flatten()),
+            gone: matches!(found, Some(None)),
         }
     }
 

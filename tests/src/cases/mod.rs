@@ -18,6 +18,8 @@ mod pressure;
 mod reclaim;
 mod room;
 mod rungs;
+mod scenario;
+mod scenarios;
 mod second_read;
 mod shmem;
 mod turns;
@@ -54,6 +56,24 @@ cases! {
     written_here_read_there: cache::shared,
     written_here_read_there_without_fentry: cache::shared_without_fentry,
     active_pages_match_kpageflags: cache::oracle,
+    scenario_anon_leak: scenarios::anon_leak,
+    scenario_cache_read_again: scenarios::cache_read_again,
+    scenario_large_folios_read_again: scenarios::large_folios_read_again,
+    scenario_log_writer: scenarios::log_writer,
+    scenario_mmap_reader: scenarios::mmap_reader,
+    scenario_dirty_file: scenarios::dirty_file,
+    scenario_tmpfs: scenarios::tmpfs,
+    scenario_memfd: scenarios::memfd,
+    scenario_sysv_segment: scenarios::sysv,
+    scenario_negative_dentries: scenarios::negative_dentries,
+    scenario_threads: scenarios::threads,
+    scenario_sockets: scenarios::sockets,
+    scenario_page_tables: scenarios::page_tables,
+    scenario_used_not_paid: scenarios::used_not_paid,
+    scenario_paid_not_used: scenarios::paid_not_used,
+    scenario_dead_cgroup: scenarios::dead_cgroup,
+    scenario_swap: scenarios::swap,
+    scenario_build: scenarios::build,
     pressure_keeps_the_promise: pressure::promises,
     reclaim_at_the_limit: reclaim::at_the_limit,
     reclaim_by_kprobes: reclaim::by_kprobes,

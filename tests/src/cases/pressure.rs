@@ -7,11 +7,7 @@ use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 
 use super::room::Room;
-use crate::{
-    cgroup::{Reading, Version},
-    host::Host,
-    suite::Outcome,
-};
+use crate::{cgroup::Reading, host::Host, suite::Outcome};
 
 /// Of what was promised to come back, at least so much must leave.
 const LEAVES: f64 = 0.90;
@@ -63,7 +59,7 @@ pub(super) fn promises(host: &Host) -> anyhow::Result<Outcome> {
         "{promised} bytes are promised: {}",
         answer["would_come_back"]
     );
-    squeeze(&room, comeback.stays_bytes + comeback.perhaps_bytes)?;
+    room.squeeze(comeback.stays_bytes + comeback.perhaps_bytes)?;
     let after = room.cgroup.read_settled()?;
     hog.release();
     hog.wait()?;
@@ -101,25 +97,4 @@ fn beside_files(reading: &Reading) -> u64 {
 fn has_swap() -> anyhow::Result<bool> {
     let swaps = fs::read_to_string("/proc/swaps").context("/proc/swaps")?;
     Ok(swaps.lines().count() > 1)
-}
-
-/// Pressure without an OOM kill: v2's memory.high and v1's limit are both reclaimed down to when
-/// they are written, as far as that goes (mm/memcontrol.c, `memory_high_write`,
-/// `mem_cgroup_resize_max`).
-fn squeeze(room: &Room<'_>, bytes: u64) -> anyhow::Result<()> {
-    let (file, unlimited) = match room.host.hierarchy.version {
-        Version::V1 => ("memory.limit_in_bytes", "-1"),
-        Version::V2 => ("memory.high", "max"),
-    };
-    let path = room.cgroup.path.join(file);
-    let write = |value: &str| fs::write(&path, value);
-    // v1 gives up with EBUSY when it cannot get there, having freed what it could.
-    if let Err(error) = write(&bytes.to_string()) {
-        ensure!(
-            error.kind() == std::io::ErrorKind::ResourceBusy,
-            "writing {}: {error}",
-            path.display()
-        );
-    }
-    write(unlimited).with_context(|| format!("writing {}", path.display()))
 }

@@ -10,6 +10,9 @@ use crate::{
 /// A file or process "is" the change if at least this much of it is its own.
 const MOST_PERCENT: u64 = 60;
 
+/// Processes with less than the hundredth part are not counted.
+const LEAST_SHARE: u64 = 100;
+
 /// The leaders of some causes. All figures are nets, in the direction asked for.
 pub(super) struct Subject<'a> {
     total_bytes: u64,
@@ -68,7 +71,11 @@ impl<'a> Subject<'a> {
                 (entry.1, entry.2) = (bytes, task);
             }
         }
-        subject.tasks = by_pid.len();
+        // Whoever drained one batch of a thousand is not worth a word.
+        let all: u64 = by_pid.values().map(|(bytes, _, _)| bytes).sum();
+        subject.tasks = (by_pid.values())
+            .filter(|(bytes, _, _)| bytes * LEAST_SHARE >= all)
+            .count();
         subject.task = by_pid
             .into_values()
             .reduce(|best, next| if next.0 > best.0 { next } else { best })
@@ -80,6 +87,11 @@ impl<'a> Subject<'a> {
     pub(super) fn bytes(&self) -> u64 {
         self.main_file()
             .map_or(self.total_bytes, |(_, bytes)| bytes)
+    }
+
+    /// The file that is most of it, if one is.
+    pub(super) fn file(&self) -> Option<&'a FileRef> {
+        self.main_file().map(|(file, _)| file)
     }
 
     /// `/data/t.log`, or `12 files, most of it /data/t.log (3.0 MiB),`
@@ -100,7 +112,7 @@ impl<'a> Subject<'a> {
     pub(super) fn tasks(&self) -> String {
         match (self.task, self.tasks) {
             (None, _) => "an unknown process".to_owned(),
-            (Some(task), 1) => words::process(task),
+            (Some(task), 0 | 1) => words::process(task),
             (Some(task), 2) => format!("{} and 1 other", words::process(task)),
             (Some(task), tasks) => format!("{} and {} others", words::process(task), tasks - 1),
         }

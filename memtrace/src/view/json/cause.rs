@@ -3,7 +3,7 @@
 use memtrace_ebpf::record::RunKind;
 use serde::Serialize;
 
-use crate::model::{Cause, CgroupRef, FileRef, Ledger, Rest, TaskRef, Traffic, capped};
+use crate::model::{Cause, CgroupRef, FileRef, Held, Ledger, Rest, TaskRef, Traffic, capped};
 
 /// Causes of one component that are listed one by one; the others are summed in one entry.
 const CAUSES_PER_COMPONENT: usize = 200;
@@ -20,6 +20,11 @@ pub(super) struct CauseJson<'a> {
     task: Option<TaskJson<'a>>,
     charged_cgroup: Option<&'a str>,
     charged_cgroup_id: Option<u64>,
+    /// Of kernel memory: what it is, and how many more of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_count: Option<i64>,
     /// How many causes a `rest` entry sums up.
     #[serde(skip_serializing_if = "Option::is_none")]
     causes: Option<usize>,
@@ -87,6 +92,8 @@ impl<'a> From<&'a Cause> for CauseJson<'a> {
             task: cause.task.as_ref().map(TaskJson::from),
             charged_cgroup: path(&cause.charged_cgroup),
             charged_cgroup_id: cause.charged_cgroup.as_ref().map(|cgroup| cgroup.id),
+            held: cause.held.map(Held::as_str),
+            held_count: cause.held.and_then(Held::count),
             causes: None,
         }
     }
@@ -103,6 +110,8 @@ impl CauseJson<'_> {
             task: None,
             charged_cgroup: None,
             charged_cgroup_id: None,
+            held: None,
+            held_count: None,
             causes: Some(rest.causes),
         }
     }
