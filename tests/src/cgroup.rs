@@ -60,6 +60,7 @@ impl Hierarchy {
 pub struct TestCgroup {
     /// Its directory.
     pub path: PathBuf,
+    mount: PathBuf,
     version: Version,
 }
 
@@ -94,14 +95,29 @@ impl TestCgroup {
         fs::create_dir(&path).with_context(|| format!("making cgroup {}", path.display()))?;
         Ok(Self {
             path,
+            mount: hierarchy.mount.clone(),
             version: hierarchy.version,
+        })
+    }
+
+    /// Makes one below this one, which must have no processes of its own; to be dropped first.
+    pub fn child(&self, name: &str) -> anyhow::Result<Self> {
+        if self.version == Version::V2 {
+            self.set("cgroup.subtree_control", "+memory")?;
+        }
+        let path = self.path.join(name);
+        fs::create_dir(&path).with_context(|| format!("making cgroup {}", path.display()))?;
+        Ok(Self {
+            path,
+            mount: self.mount.clone(),
+            version: self.version,
         })
     }
 
     /// Its path from the root of the hierarchy, `/memtrace-live-...`.
     pub fn name(&self) -> String {
-        let name = self.path.file_name().unwrap_or_default();
-        format!("/{}", name.display())
+        let below = self.path.strip_prefix(&self.mount).unwrap_or(&self.path);
+        format!("/{}", below.display())
     }
 
     /// The file to write a pid to.

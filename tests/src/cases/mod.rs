@@ -16,6 +16,7 @@ mod oom_scene;
 mod oom_storm;
 mod pressure;
 mod reclaim;
+mod reclaim_who;
 mod room;
 mod rungs;
 mod scenario;
@@ -23,6 +24,7 @@ mod scenarios;
 mod second_read;
 mod shmem;
 mod turns;
+mod views;
 mod wrong_input;
 
 use crate::suite::Case;
@@ -80,6 +82,10 @@ cases! {
     reclaim_over_high: reclaim::over_high,
     reclaim_by_a_lower_limit: reclaim::lower_limit,
     reclaim_on_request: reclaim::on_request,
+    reclaim_of_an_ancestor: reclaim_who::of_an_ancestor,
+    reclaim_of_the_node: reclaim_who::of_the_node,
+    reclaim_stalls_match_psi: reclaim_who::stalls_match_psi,
+    views_by_hand: views::by_hand,
     refaults_that_activate: reclaim::refaults_that_activate,
     exact_counters_match_memory_stat: exact::counters,
     default_ring_loses_nothing: conservation::default_ring,

@@ -34,13 +34,18 @@ pub(super) struct CaseFile {
 
 impl<'a> Room<'a> {
     pub(super) fn new(host: &'a Host) -> anyhow::Result<Self> {
+        Self::of(host, TestCgroup::create(&host.hierarchy)?)
+    }
+
+    /// In a cgroup that is there already.
+    pub(super) fn of(host: &'a Host, cgroup: TestCgroup) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("memtrace-live-")
             .tempdir_in(&host.scratch)
             .with_context(|| format!("making a folder in {}", host.scratch.display()))?;
         Ok(Self {
             host,
-            cgroup: TestCgroup::create(&host.hierarchy)?,
+            cgroup,
             folder,
         })
     }
