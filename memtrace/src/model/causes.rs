@@ -2,7 +2,7 @@
 
 use memtrace_ebpf::record::RunKind;
 
-use super::{CgroupRef, ComponentName, Evidence, FileRef, Names, RunKey, TaskRef};
+use super::{CgroupRef, ComponentName, Evidence, FileRef, Names, RunKey, Summed, TaskRef};
 use crate::input::Sample;
 
 /// How a component changed.
@@ -113,6 +113,8 @@ pub struct Cause {
     pub charged_cgroup: Option<CgroupRef>,
     /// Of kernel memory: what it is.
     pub held: Option<Held>,
+    /// The file, the process, or both are many that are not told apart.
+    pub summed: Option<Summed>,
 }
 
 /// Pages that moved without changing the target's working set: through its inactive list, or at
@@ -131,6 +133,8 @@ pub struct Traffic {
     pub task: Option<TaskRef>,
     /// Who pays; `None` if nobody does or the kernel did not tell.
     pub charged_cgroup: Option<CgroupRef>,
+    /// The file, the process, or both are many that are not told apart.
+    pub summed: Option<Summed>,
 }
 
 /// What a capped list leaves out.
@@ -210,6 +214,7 @@ pub(crate) fn active_file(
             task: None,
             charged_cgroup: None,
             held: None,
+            summed: None,
         });
     }
     causes
@@ -279,6 +284,7 @@ fn traffic(evidence: &Evidence<'_>, wanted: impl Fn(&RunKey, &Names) -> bool) ->
             file: key.file.map(|id| names.file(id)),
             task: key.pid.map(|pid| names.task(pid, key.task_certain)),
             charged_cgroup: key.charged_cgroup_id.map(|id| names.cgroup(id)),
+            summed: key.summed,
         })
         .collect();
     // The table's own order decides between equals: the sort is stable.
@@ -306,6 +312,7 @@ fn from_runs(
                 task: key.pid.map(|pid| names.task(pid, key.task_certain)),
                 charged_cgroup: key.charged_cgroup_id.map(|id| names.cgroup(id)),
                 held: None,
+                summed: key.summed,
             })
         })
         .collect()

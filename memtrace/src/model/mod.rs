@@ -41,7 +41,7 @@ pub use self::{
     names::{CgroupRef, FileRef, TaskRef},
     pathless::Pathless,
     reclaim::{Eviction, Reclaim, ReclaimGroup, Refaulted, Shrinking, Stalled},
-    runs::{RunKey, RunSum, RunTable},
+    runs::{RunKey, RunSum, RunTable, Summed},
     trust::{HookTrust, Quantiles, Trust},
     verdict::{Rule, Sentence, Verdict},
     views::{OomCount, ViewName, ViewRole, ViewStep, Views},

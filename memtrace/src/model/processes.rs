@@ -193,6 +193,7 @@ impl Change<'_> {
             task: Some(reference(task)),
             charged_cgroup: task.cgroup_id.map(|id| evidence.names.cgroup(id)),
             held,
+            summed: None,
         })
     }
 }

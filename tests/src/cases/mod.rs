@@ -23,6 +23,7 @@ mod scenario;
 mod scenarios;
 mod second_read;
 mod shmem;
+mod swap;
 mod turns;
 mod views;
 mod wrong_input;
@@ -77,6 +78,7 @@ cases! {
     scenario_swap: scenarios::swap,
     scenario_build: scenarios::build,
     pressure_keeps_the_promise: pressure::promises,
+    pressure_with_swap_keeps_the_promise: pressure::promises_with_swap,
     reclaim_at_the_limit: reclaim::at_the_limit,
     reclaim_by_kprobes: reclaim::by_kprobes,
     reclaim_over_high: reclaim::over_high,

@@ -6,8 +6,12 @@ use std::fs;
 use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 
-use super::room::Room;
-use crate::{cgroup::Reading, host::Host, suite::Outcome};
+use super::{room::Room, swap::Swap};
+use crate::{
+    cgroup::{Reading, Version},
+    host::Host,
+    suite::Outcome,
+};
 
 /// Of what was promised to come back, at least so much must leave.
 const LEAVES: f64 = 0.90;
@@ -84,6 +88,61 @@ pub(super) fn promises(host: &Host) -> anyhow::Result<Outcome> {
     Ok(Outcome::Passed(format!(
         "of {promised} promised {left} came back; of {} said to stay {kept} left",
         comeback.stays_bytes
+    )))
+}
+
+/// With swap, what is promised to go there goes there.
+pub(super) fn promises_with_swap(host: &Host) -> anyhow::Result<Outcome> {
+    let room = Room::new(host)?;
+    let bytes = host.scaled(64 << 20).max(24 << 20);
+    let _swap = match Swap::on(&room.folder().join("swap"), 2 * bytes) {
+        Ok(swap) => swap,
+        Err(error) => {
+            return Ok(Outcome::Skipped(format!(
+                "no swap to be had here: {error:#}"
+            )));
+        }
+    };
+    let mut hog = room.hog_holding(&["anon", &bytes.to_string()])?;
+    let explained = room.watch()?.finish()?;
+    let answer: serde_json::Value = serde_json::from_slice(&explained.finished.stdout)?;
+    let comeback: Comeback = serde_json::from_value(answer["would_come_back"].clone())
+        .with_context(|| format!("would_come_back: {}", answer["would_come_back"]))?;
+    ensure!(
+        comeback.to_swap_bytes >= bytes,
+        "{bytes} bytes of anonymous memory, and {} of them could go to swap",
+        comeback.to_swap_bytes
+    );
+    let anon = || {
+        let key = match room.cgroup.version() {
+            Version::V1 => "rss",
+            Version::V2 => "anon",
+        };
+        room.cgroup.key("memory.stat", key).context("no anon")
+    };
+    let before = (anon()?, room.cgroup.read()?);
+    room.squeeze(comeback.stays_bytes + comeback.perhaps_bytes)?;
+    let rest = room.cgroup.read_settled()?;
+    let left = before.0.saturating_sub(anon()?);
+    hog.release();
+    hog.wait()?;
+    ensure!(
+        left as f64 >= LEAVES * comeback.to_swap_bytes as f64,
+        "{} were to go to swap, {left} did",
+        comeback.to_swap_bytes
+    );
+    let beside = |reading: &Reading, anon: u64| beside_files(reading).saturating_sub(anon);
+    let kept = beside(&before.1, before.0).saturating_sub(beside(&rest, before.0 - left));
+    let may_leave = comeback.perhaps_bytes + (STAYS * comeback.stays_bytes as f64) as u64;
+    let stock = 64 * host.cpus * host.page_bytes;
+    ensure!(
+        kept <= may_leave + stock,
+        "{} were to stay, {kept} left (stock {stock})",
+        comeback.stays_bytes
+    );
+    Ok(Outcome::Passed(format!(
+        "of {} promised to swap {left} went; of {} said to stay {kept} left",
+        comeback.to_swap_bytes, comeback.stays_bytes
     )))
 }
 

@@ -18,6 +18,8 @@ pub(super) struct Subject<'a> {
     total_bytes: u64,
     file: Option<(&'a FileRef, u64)>,
     files: usize,
+    /// Beside those that are counted, many that are not.
+    many: bool,
     task: Option<&'a TaskRef>,
     tasks: usize,
 }
@@ -49,6 +51,9 @@ impl<'a> Subject<'a> {
             total_bytes,
             file,
             files: by_file.len(),
+            many: causes
+                .iter()
+                .any(|cause| signed(cause) > 0 && cause.summed.is_some()),
             task: None,
             tasks: 0,
         };
@@ -98,6 +103,12 @@ impl<'a> Subject<'a> {
     pub(super) fn files(&self) -> String {
         match (self.main_file(), self.file) {
             (Some((file, _)), _) => words::file(file),
+            (None, Some((file, bytes))) if self.many => format!(
+                "many files, first of them {} ({} MiB),",
+                words::file(file),
+                words::mib(bytes as i64)
+            ),
+            (None, None) if self.many => "many files".to_owned(),
             (None, Some((file, bytes))) => format!(
                 "{} files, first of them {} ({} MiB),",
                 self.files,
@@ -111,6 +122,7 @@ impl<'a> Subject<'a> {
     /// `cat (pid 4711)`, or `cat (pid 4711) and 3 others`
     pub(super) fn tasks(&self) -> String {
         match (self.task, self.tasks) {
+            (None, _) if self.many => "many processes".to_owned(),
             (None, _) => "an unknown process".to_owned(),
             (Some(task), 0 | 1) => words::process(task),
             (Some(task), 2) => format!("{} and 1 other", words::process(task)),

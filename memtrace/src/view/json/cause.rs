@@ -3,7 +3,9 @@
 use memtrace_ebpf::record::RunKind;
 use serde::Serialize;
 
-use crate::model::{Cause, CgroupRef, FileRef, Held, Ledger, Rest, TaskRef, Traffic, capped};
+use crate::model::{
+    Cause, CgroupRef, FileRef, Held, Ledger, Rest, Summed, TaskRef, Traffic, capped,
+};
 
 /// Causes of one component that are listed one by one; the others are summed in one entry.
 const CAUSES_PER_COMPONENT: usize = 200;
@@ -25,6 +27,9 @@ pub(super) struct CauseJson<'a> {
     held: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     held_count: Option<i64>,
+    /// What is not told apart: `files`, `processes`, `both`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    summed: Option<&'static str>,
     /// How many causes a `rest` entry sums up.
     #[serde(skip_serializing_if = "Option::is_none")]
     causes: Option<usize>,
@@ -67,6 +72,8 @@ struct TrafficJson<'a> {
     task: Option<TaskJson<'a>>,
     charged_cgroup: Option<&'a str>,
     charged_cgroup_id: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    summed: Option<&'static str>,
 }
 
 /// The causes of every component, capped, the sum kept.
@@ -94,6 +101,7 @@ impl<'a> From<&'a Cause> for CauseJson<'a> {
             charged_cgroup_id: cause.charged_cgroup.as_ref().map(|cgroup| cgroup.id),
             held: cause.held.map(Held::as_str),
             held_count: cause.held.and_then(Held::count),
+            summed: cause.summed.map(Summed::as_str),
             causes: None,
         }
     }
@@ -112,6 +120,7 @@ impl CauseJson<'_> {
             charged_cgroup_id: None,
             held: None,
             held_count: None,
+            summed: None,
             causes: Some(rest.causes),
         }
     }
@@ -178,6 +187,7 @@ impl<'a> From<&'a Traffic> for TrafficJson<'a> {
             task: row.task.as_ref().map(TaskJson::from),
             charged_cgroup: path(&row.charged_cgroup),
             charged_cgroup_id: row.charged_cgroup.as_ref().map(|cgroup| cgroup.id),
+            summed: row.summed.map(Summed::as_str),
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::cells::{NOTE_WIDTH, is_visible, row, shorten};
 use crate::model::{
     Cause, CauseKind, Component, ComponentName, Explanation, Held, Phase, PhaseName, Reclaimable,
-    capped,
+    Summed, capped,
     words::{file, mib, process_cell, signed_mib},
 };
 
@@ -119,6 +119,8 @@ fn who(cause: &Cause, target: &str) -> String {
     let held = cause
         .held
         .filter(|_| cause.component != ComponentName::Pagetables);
+    let many_processes = (cause.summed == Some(Summed::Processes)).then(|| many(Summed::Processes));
+    let task = task.or(many_processes.map(str::to_owned));
     let others: Vec<String> = task
         .into_iter()
         .chain(held.map(self::held))
@@ -133,7 +135,22 @@ fn who(cause: &Cause, target: &str) -> String {
                 .max(16);
             format!("{}  {others}", shorten(&file(of), room))
         }
-        None => others,
+        None => {
+            let many = cause.summed.map(many);
+            many.into_iter()
+                .chain([others.as_str()])
+                .collect::<Vec<_>>()
+                .join("  ")
+        }
+    }
+}
+
+/// What stands for what is not told apart.
+pub(super) fn many(summed: Summed) -> &'static str {
+    match summed {
+        Summed::Files => "many files",
+        Summed::Processes => "many processes",
+        Summed::Both => "many files, many processes",
     }
 }
 

@@ -4,6 +4,7 @@ use memtrace_ebpf::record::RunKind;
 
 use super::{
     cells::{NOTE_WIDTH, is_visible, row, shorten},
+    change::many,
     reclaim,
 };
 use crate::{
@@ -130,7 +131,11 @@ fn traffic(title: &str, note: &str, rows: &[Traffic], target: &Scope) -> Vec<Str
             .chain(payer.map(|cgroup| format!("on {}", shorten(&words::cgroup(cgroup), 24))))
             .collect::<Vec<_>>()
             .join("  ");
-        let what = traffic.file.as_ref().map_or_else(|| "?".to_owned(), file);
+        let what = match (&traffic.file, traffic.summed) {
+            (Some(of), _) => file(of),
+            (None, Some(summed)) => many(summed).to_owned(),
+            (None, None) => "?".to_owned(),
+        };
         let room = NOTE_WIDTH.saturating_sub(who.chars().count() + 2).max(16);
         lines.push(row(
             &format!("  {}", label(traffic)),
