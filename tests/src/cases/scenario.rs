@@ -26,16 +26,29 @@ const KERNEL: [&str; 6] = [
     "vmalloc",
 ];
 
+/// `Some(reason)` if this kernel does not count a part of memory apart from others.
+pub(super) fn uncounted(room: &Room<'_>, component: &str) -> Option<Outcome> {
+    let reason = format!("memory.stat has no {component} here");
+    let component = counted_as(room, component);
+    let figure = kernels_figure(room, component);
+    figure.err().map(|_| Outcome::Skipped(reason))
+}
+
+/// v1 counts all kernel memory as one.
+fn counted_as<'a>(room: &Room<'_>, component: &'a str) -> &'a str {
+    match room.cgroup.version() {
+        Version::V1 if KERNEL.contains(&component) => "kernel",
+        _ => component,
+    }
+}
+
 /// Watches the room's cgroup while `work` is done, and judges the answer.
 pub(super) fn told<'a>(
     room: &Room<'_>,
     component: &'a str,
     work: impl FnOnce() -> anyhow::Result<Expected<'a>>,
 ) -> anyhow::Result<(Explained, Outcome)> {
-    let component = match room.cgroup.version() {
-        Version::V1 if KERNEL.contains(&component) => "kernel",
-        _ => component,
-    };
+    let component = counted_as(room, component);
     let watch = room.watch()?;
     let before = kernels_figure(room, component)?;
     let expected = Expected {
