@@ -58,8 +58,10 @@ impl Aggregator {
                 self.pages_seen = self.pages_seen.saturating_add(run.pages);
                 self.delivery_delay
                     .record(run.received_ns.saturating_sub(run.sent_ns));
+                let is_own = self.names.is_member(run.charged_cgroup_id)
+                    || self.names.is_member_task(run.pid);
                 if let Some(window) = self.open_window() {
-                    window.add(run);
+                    window.add(run, is_own);
                 }
             }
             Input::File(file) => {

@@ -1,4 +1,4 @@
-//! The table of sums, in three levels: by file and process; by one of both; by neither.
+//! The table of sums: the target's, and apart from them what concerns others.
 
 use std::collections::BTreeMap;
 
@@ -35,23 +35,70 @@ impl Summed {
     }
 }
 
-/// Runs summed by [`RunKey`], in a fixed order, in no more than some 4 MiB. Nothing is dropped: what
+/// Room for what concerns neither the target nor its processes.
+const OTHERS: usize = 2_048;
+
+/// Runs summed by [`RunKey`], in a fixed order, in no more than some 5 MiB. Nothing is dropped: what
 /// there is no room for is summed by file alone or by process alone, and in the end by cgroup alone.
+///
+/// What concerns others is apart: the hooks see the whole machine, and however busy that is, the target's
+/// own rows stay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunTable {
+    own: Levels,
+    others: Levels,
+}
+
+impl Default for RunTable {
+    fn default() -> Self {
+        Self {
+            own: Levels::with_room(PAIRS, SINGLES, CGROUPS),
+            others: Levels::with_room(OTHERS, OTHERS, OTHERS),
+        }
+    }
+}
+
+impl RunTable {
+    /// Adds one run that concerns the target, or one that does not as far as is known.
+    pub fn add(&mut self, run: &RunEvent, is_own: bool) {
+        let levels = if is_own {
+            &mut self.own
+        } else {
+            &mut self.others
+        };
+        levels.add(run);
+    }
+
+    /// Moves everything of `later` into this table. What keys may be short of adds up.
+    pub fn merge(&mut self, later: &mut Self) {
+        let Self { own, others } = std::mem::take(later);
+        self.own.merge(own);
+        self.others.merge(others);
+    }
+
+    /// Every sum: the target's pairs, then files or processes, then the rest, each in the order of its
+    /// key; then the others' likewise. A key may be in both.
+    pub fn iter(&self) -> impl Iterator<Item = (&RunKey, &RunSum)> {
+        self.own.iter().chain(self.others.iter())
+    }
+
+    /// What a single sum of a file and a process of the target may be short of, in pages; it is in the
+    /// sums of that file or that process, or in the rest. 0 while everything has room.
+    pub fn short_pages(&self) -> u64 {
+        self.own.short_pages()
+    }
+}
+
+/// Three levels: by file and process; by one of both; by neither.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Levels {
     pairs: HeavyHitters<RunKey>,
     singles: HeavyHitters<RunKey>,
     rest: BTreeMap<RunKey, RunSum>,
     most_cgroups: usize,
 }
 
-impl Default for RunTable {
-    fn default() -> Self {
-        Self::with_room(PAIRS, SINGLES, CGROUPS)
-    }
-}
-
-impl RunTable {
+impl Levels {
     /// Room for so many of each.
     pub(super) fn with_room(pairs: usize, singles: usize, cgroups: usize) -> Self {
         Self {
@@ -62,8 +109,7 @@ impl RunTable {
         }
     }
 
-    /// Adds one run.
-    pub fn add(&mut self, run: &RunEvent) {
+    pub(super) fn add(&mut self, run: &RunEvent) {
         self.add_sum(
             RunKey::from(run),
             RunSum {
@@ -73,9 +119,7 @@ impl RunTable {
         );
     }
 
-    /// Moves everything of `later` into this table. What keys may be short of adds up.
-    pub fn merge(&mut self, later: &mut Self) {
-        let later = std::mem::take(later);
+    pub(super) fn merge(&mut self, later: Self) {
         let (pairs, short) = later.pairs.into_parts();
         self.pairs.widen(short);
         let (singles, short) = later.singles.into_parts();
@@ -85,16 +129,13 @@ impl RunTable {
         }
     }
 
-    /// Every sum: pairs, then files or processes, then the rest, each in the order of its key.
-    pub fn iter(&self) -> impl Iterator<Item = (&RunKey, &RunSum)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&RunKey, &RunSum)> {
         (self.pairs.iter())
             .chain(self.singles.iter())
             .chain(&self.rest)
     }
 
-    /// What a single sum of a file and a process may be short of, in pages; it is in the sums of that
-    /// file or that process, or in the rest. 0 while everything has room.
-    pub fn short_pages(&self) -> u64 {
+    pub(super) fn short_pages(&self) -> u64 {
         self.pairs.short_pages()
     }
 
