@@ -254,8 +254,11 @@ pub(crate) fn page_cache_traffic(evidence: &Evidence<'_>) -> Vec<Traffic> {
 pub(crate) fn foreign_use(evidence: &Evidence<'_>) -> Vec<Traffic> {
     traffic(evidence, |key, names| {
         let is_told_twice = matches!(key.kind, RunKind::Refault | RunKind::RefaultActivated);
+        // Whoever drains a batch is guessed to have filled it: across cgroups it most likely did not.
+        let is_drained = key.kind == RunKind::ShmemInsertion && !key.task_certain;
         !key.in_reclaim
             && !is_told_twice
+            && !is_drained
             && !names.is_member(key.charged_cgroup_id)
             && names.is_member_task(key.pid)
     })
