@@ -9,11 +9,18 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
     aggregate::{Aggregator, Incomplete},
-    cgroup::{Cgroup, CgroupError, CgroupReader, Hierarchy, members, processes_in},
+    cgroup::{
+        Cgroup, CgroupError, CgroupReader, Hierarchy, children_of, find_by_id, members,
+        processes_in,
+    },
     files::{FileLocator, FilesError},
-    input::{CgroupSample, Facts, Input, Instant, Sample, Scope, StatError, TaskUsage, Timestamp},
+    input::{
+        CgroupPath, CgroupSample, Facts, Input, Instant, Sample, Scope, StatError, TaskUsage,
+        Timestamp,
+    },
     kernel::{
         attach::LoadOptions,
+        dentries::dentries,
         facts::{KernelFacts, lru_kind},
     },
     model::{Explanation, fit_together},
@@ -38,6 +45,8 @@ const TORN_TRIES: u32 = 10;
 const TORN_PAUSE: Duration = Duration::from_millis(3);
 /// Growth that is worth a peak sample while it goes on; once it pauses, any growth is.
 const PEAK_STEP_BYTES: u64 = 256 * 1024;
+/// Cgroups whose path is looked for at the end; each takes a walk of the hierarchy.
+const CGROUPS_LOOKED_FOR: usize = 32;
 
 /// Why a session ended without an answer.
 #[derive(Debug, thiserror::Error)]
@@ -127,6 +136,8 @@ impl Session {
             locked_down: kernel.locked_down,
             cgroup_version: hierarchy.version(),
             stat_error: kernel.stat_error,
+            thread_stack_bytes: kernel.thread_stack_bytes,
+            dentry_bytes: kernel.dentry_bytes,
             hooks: live.outcomes().to_vec(),
             scope: Scope {
                 target: typed,
@@ -156,7 +167,7 @@ impl Session {
             latest: None,
         };
         session.feed(Input::Facts(Box::new(facts)));
-        let before = session.sample(Instant::Before)?;
+        let before = session.sample(Instant::Before, true)?;
         session.peak_bytes = before.cgroup.working_set_bytes().unwrap_or(0);
         session.peak_accounted_bytes = accounted_bytes(&before.cgroup);
         session.feed(Input::Sample(Box::new(before)));
@@ -208,7 +219,7 @@ impl Session {
     /// # Errors
     /// If the kernel cannot be read any more.
     pub fn finish(mut self) -> Result<Answer, SessionError> {
-        let after = match (self.sample(Instant::After), self.latest.take()) {
+        let after = match (self.sample(Instant::After, true), self.latest.take()) {
             (Ok(after), _) => after,
             // The cgroup went away: the last sample of its life is the end of the window.
             (Err(SessionError::Cgroup(CgroupError::Gone { .. })), Some(latest)) => {
@@ -224,6 +235,7 @@ impl Session {
             mut recorder,
             mut recording_failed,
             mut locator,
+            hierarchy,
             ..
         } = self;
         let mut feed = |aggregator: &mut Aggregator, input: Input| {
@@ -237,6 +249,20 @@ impl Session {
         };
         let hooks = live.finish(|input| feed(&mut aggregator, input))?;
         feed(&mut aggregator, Input::Hooks(hooks));
+        for id in aggregator
+            .cgroups_elsewhere()
+            .into_iter()
+            .take(CGROUPS_LOOKED_FOR)
+        {
+            match find_by_id(&hierarchy, id) {
+                Ok(found) => {
+                    let path = found.map(|cgroup| cgroup.path);
+                    feed(&mut aggregator, Input::CgroupPath(CgroupPath { id, path }));
+                }
+                // Its number says as much as is known.
+                Err(error) => log::warn!("looking for cgroup {id}: {error}"),
+            }
+        }
         for file in aggregator.files_in_window() {
             feed(&mut aggregator, Input::Location(locator.locate(&file)));
         }
@@ -263,7 +289,7 @@ impl Session {
     /// Reads the cgroup; for a command, takes a peak sample when the working set is at a new high.
     fn look(&mut self) -> Result<(), SessionError> {
         if !self.command {
-            match self.sample(Instant::After) {
+            match self.sample(Instant::After, false) {
                 Ok(sample) => self.latest = Some(sample),
                 Err(SessionError::Cgroup(CgroupError::Gone { .. })) => {}
                 Err(error) => return Err(error),
@@ -284,7 +310,7 @@ impl Session {
         if now_bytes < self.peak_bytes + step && !again {
             return Ok(());
         }
-        let peak = self.sample(Instant::Peak)?;
+        let peak = self.sample(Instant::Peak, false)?;
         if let Some(bytes) = peak.cgroup.working_set_bytes()
             && (bytes > self.peak_bytes || again && bytes == self.peak_bytes)
         {
@@ -309,15 +335,15 @@ impl Session {
     }
 
     /// Brings every event up to now in, then reads cgroup and tasks; again, if the reading is torn.
-    fn sample(&mut self, instant: Instant) -> Result<Sample, SessionError> {
-        let mut sample = self.read(instant)?;
+    fn sample(&mut self, instant: Instant, closely: bool) -> Result<Sample, SessionError> {
+        let mut sample = self.read(instant, closely)?;
         for _ in 0..TORN_TRIES {
             if self.is_of_one_instant(&sample.cgroup) {
                 break;
             }
             // A process is being torn down; it takes a few milliseconds.
             std::thread::sleep(TORN_PAUSE);
-            sample = self.read(instant)?;
+            sample = self.read(instant, closely)?;
         }
         if instant == Instant::Before {
             self.before = Some(sample.cgroup);
@@ -332,7 +358,8 @@ impl Session {
             .unwrap_or(true)
     }
 
-    fn read(&mut self, instant: Instant) -> Result<Sample, SessionError> {
+    /// `closely`: with what takes some milliseconds, sockets and children.
+    fn read(&mut self, instant: Instant, closely: bool) -> Result<Sample, SessionError> {
         self.settle()?;
         let time = Timestamp {
             unix_ns: unix_ns(),
@@ -342,8 +369,12 @@ impl Session {
         let members = members(&self.hierarchy, &self.cgroup.directory)?;
         self.known_members
             .extend(members.iter().map(|member| member.id));
-        let tasks = self.tasks(&members)?;
-        if let Some(tasks) = &tasks {
+        let mut tasks = self.tasks(&members)?;
+        if let Some(tasks) = &mut tasks {
+            tasks::add_threads(tasks);
+            if closely && cgroup.stat.sock.is_some_and(|bytes| bytes > 0) {
+                tasks::add_sockets(tasks);
+            }
             let pids: Vec<u32> = tasks.iter().map(|task| task.pid).collect();
             self.locator.watch(&pids);
         }
@@ -362,6 +393,11 @@ impl Session {
                 .live
                 .counter_flows(self.known_members.iter().copied())?,
             lru: Some(lru_kind()),
+            dentries: dentries(),
+            children: match closely {
+                true => children_of(&self.hierarchy, &self.cgroup.directory)?,
+                false => None,
+            },
         })
     }
 

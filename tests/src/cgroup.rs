@@ -60,6 +60,7 @@ impl Hierarchy {
 pub struct TestCgroup {
     /// Its directory.
     pub path: PathBuf,
+    mount: PathBuf,
     version: Version,
 }
 
@@ -72,6 +73,8 @@ pub struct Reading {
     pub inactive_file_bytes: u64,
     /// Bytes on the active file list.
     pub active_file_bytes: u64,
+    /// Bytes in the swap cache; 0 where the kernel does not count them for a cgroup.
+    pub swapcached_bytes: u64,
 }
 
 impl Reading {
@@ -92,14 +95,29 @@ impl TestCgroup {
         fs::create_dir(&path).with_context(|| format!("making cgroup {}", path.display()))?;
         Ok(Self {
             path,
+            mount: hierarchy.mount.clone(),
             version: hierarchy.version,
+        })
+    }
+
+    /// Makes one below this one, which must have no processes of its own; to be dropped first.
+    pub fn child(&self, name: &str) -> anyhow::Result<Self> {
+        if self.version == Version::V2 {
+            self.set("cgroup.subtree_control", "+memory")?;
+        }
+        let path = self.path.join(name);
+        fs::create_dir(&path).with_context(|| format!("making cgroup {}", path.display()))?;
+        Ok(Self {
+            path,
+            mount: self.mount.clone(),
+            version: self.version,
         })
     }
 
     /// Its path from the root of the hierarchy, `/memtrace-live-...`.
     pub fn name(&self) -> String {
-        let name = self.path.file_name().unwrap_or_default();
-        format!("/{}", name.display())
+        let below = self.path.strip_prefix(&self.mount).unwrap_or(&self.path);
+        format!("/{}", below.display())
     }
 
     /// The file to write a pid to.
@@ -139,6 +157,14 @@ impl TestCgroup {
         value.trim().parse().ok()
     }
 
+    /// The one number of one of its files.
+    pub fn number(&self, file: &str) -> anyhow::Result<u64> {
+        let text = self.file(file)?;
+        text.trim()
+            .parse()
+            .with_context(|| format!("{file} of {}: {text:?}", self.path.display()))
+    }
+
     /// Reads usage, then memory.stat.
     pub fn read(&self) -> anyhow::Result<Reading> {
         let (usage, prefix) = match self.version {
@@ -159,6 +185,7 @@ impl TestCgroup {
             usage_bytes,
             inactive_file_bytes: key("inactive_file")?,
             active_file_bytes: key("active_file")?,
+            swapcached_bytes: key("swapcached").unwrap_or(0),
         })
     }
 

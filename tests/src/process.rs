@@ -143,6 +143,15 @@ impl Running {
         self.stdout.so_far()
     }
 
+    /// Writes to its standard input, which must be a pipe.
+    pub fn say(&mut self, text: &str) -> anyhow::Result<()> {
+        let stdin = self.child.stdin.as_mut();
+        stdin
+            .with_context(|| format!("{} has no standard input", self.what))?
+            .write_all(text.as_bytes())
+            .with_context(|| format!("speaking to {}", self.what))
+    }
+
     /// Ends its standard input, if that is a pipe.
     pub fn release(&mut self) {
         self.child.stdin = None;

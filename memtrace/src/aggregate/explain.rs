@@ -6,9 +6,10 @@ use super::{Aggregator, Window};
 use crate::{
     input::{Facts, FileEvent, FileId, OwnedBy, Sample},
     model::{
-        Comeback, Evidence, Explanation, Ledger, OomKill, Peak, Phase, PhaseName, Reclaim,
-        Refaults, RunTable, TaskRef, Trust, TrustInputs, Verdict, Views, Warning, WorkingSet,
-        evictions, exact_changes, foreign_use, page_cache_traffic, refaulted, shrinkings, warnings,
+        Children, Comeback, Evidence, Explanation, KernelHints, Ledger, OomKill, Peak, Phase,
+        PhaseName, Reclaim, Refaults, RunTable, TaskRef, Trust, TrustInputs, Verdict, Views,
+        Warning, WorkingSet, evictions, exact_changes, foreign_use, page_cache_traffic, refaulted,
+        shrinkings, used_elsewhere, warnings,
     },
 };
 
@@ -46,6 +47,28 @@ impl Aggregator {
             .collect()
     }
 
+    /// Cgroups other than the target and those below it that have a part in the window, for the source
+    /// to find their paths: who pays for what the target uses, who uses what it pays for, and on whose
+    /// behalf it was reclaimed from.
+    pub fn cgroups_elsewhere(&self) -> BTreeSet<u64> {
+        let Some(window) = &self.window else {
+            return BTreeSet::new();
+        };
+        let runs = window.runs();
+        let concerned = runs.iter().filter(|(key, _)| {
+            self.names.is_member(key.charged_cgroup_id) || self.names.is_member_task(key.pid)
+        });
+        let of_runs = concerned.flat_map(|(key, _)| {
+            let of_task = key.pid.and_then(|pid| self.names.task(pid, true).cgroup_id);
+            [key.charged_cgroup_id, key.target_cgroup_id, of_task]
+        });
+        of_runs
+            .flatten()
+            .chain(self.reclaim.targets(&self.names))
+            .filter(|id| !self.names.is_member(Some(*id)))
+            .collect()
+    }
+
     /// Explains the window between the `Before` and the `After` sample.
     pub fn explain(&self) -> Result<Explanation, Incomplete> {
         let facts = self.facts.as_deref().ok_or(Incomplete::NoFacts)?;
@@ -66,6 +89,9 @@ impl Aggregator {
             exact: exact_changes(&window.before, after, &self.names, facts.page_size_bytes),
             page_cache: page_cache_traffic(&evidence),
             foreign: foreign_use(&evidence),
+            used_elsewhere: used_elsewhere(&evidence),
+            children: Children::between(&window.before, after),
+            hints: KernelHints::between(&window.before, after, facts),
             oom_kills: self.oom_kills(facts),
             reclaim: Reclaim {
                 groups: self.reclaim.by_kind(&self.names),

@@ -20,6 +20,9 @@ use crate::{
     model::{Names, RunOutcome},
 };
 
+/// Kills of one session that are kept, the first ones.
+const VICTIMS: usize = 4_096;
+
 /// Everything learned so far.
 #[derive(Debug, Default)]
 pub struct Aggregator {
@@ -55,20 +58,29 @@ impl Aggregator {
                 self.pages_seen = self.pages_seen.saturating_add(run.pages);
                 self.delivery_delay
                     .record(run.received_ns.saturating_sub(run.sent_ns));
+                let is_own = self.names.is_member(run.charged_cgroup_id)
+                    || self.names.is_member_task(run.pid);
                 if let Some(window) = self.open_window() {
-                    window.add(run);
+                    window.add(run, is_own);
                 }
             }
-            Input::File(file) => self.names.learn_file(file),
+            Input::File(file) => {
+                self.names.learn_file(file);
+                self.forget_names();
+            }
             Input::Location(location) => self.names.learn_location(location),
-            Input::Task(task) => self.names.learn_task(task),
+            Input::CgroupPath(found) => self.names.learn_cgroup(found),
+            Input::Task(task) => {
+                self.names.learn_task(task);
+                self.forget_names();
+            }
             Input::Reclaim(reclaim) => {
                 if self.open_window().is_some() {
-                    self.reclaim.add(reclaim);
+                    self.reclaim.add(reclaim, &self.names);
                 }
             }
             Input::Victim(victim) => {
-                if self.open_window().is_some() {
+                if self.open_window().is_some() && self.victims.len() < VICTIMS {
                     self.victims.push(victim.clone());
                 }
             }
@@ -79,7 +91,6 @@ impl Aggregator {
             | Input::OomSnapshot(_)
             | Input::OomWatch(_)
             | Input::OomLog(_)
-            | Input::CgroupPath(_)
             | Input::OomGone(_)
             | Input::OomTick(_) => {}
             Input::Sample(sample) => {
@@ -114,6 +125,17 @@ impl Aggregator {
     #[cfg(test)]
     pub(crate) fn pages_seen(&self) -> u64 {
         self.pages_seen
+    }
+
+    /// A long session meets more names than it has use for.
+    fn forget_names(&mut self) {
+        if !self.names.are_too_many() {
+            return;
+        }
+        let runs = self.window.as_ref().map(Window::runs).unwrap_or_default();
+        let files = runs.iter().filter_map(|(key, _)| key.file).collect();
+        let pids = runs.iter().filter_map(|(key, _)| key.pid).collect();
+        self.names.keep_only(&files, &pids);
     }
 
     fn open_window(&mut self) -> Option<&mut Window> {

@@ -15,6 +15,11 @@ type Key = (ReclaimKind, Option<ReclaimCause>, Option<u64>, Option<u64>);
 /// (process, its cgroup, the cgroup reclaimed for).
 type TaskKey = (u32, Option<u64>, Option<u64>);
 
+/// Sums kept apart where they are the target's, and where they are others'; each has a histogram of some
+/// 36 KiB.
+const OWN_KEYS: usize = 192;
+const OTHER_KEYS: usize = 96;
+
 /// Processes kept apart. Those that a session meets beyond them are in the other sums only.
 const TASKS: usize = 4_096;
 
@@ -42,9 +47,24 @@ pub(super) struct ReclaimTotals {
 }
 
 impl ReclaimTotals {
-    pub(super) fn add(&mut self, event: &ReclaimEvent) {
+    pub(super) fn add(&mut self, event: &ReclaimEvent, names: &Names) {
         let (task, target) = (event.task_cgroup_id, event.target_cgroup_id);
         let key = (event.kind, event.cause, task, target);
+        let most = match concerns(names, task, target) {
+            true => OWN_KEYS,
+            // A child that was just made is not known to be one yet.
+            false => OTHER_KEYS,
+        };
+        let key = match self.passes.len() < most || self.passes.contains_key(&key) {
+            true => key,
+            // Whose task it was is not told apart any more.
+            false => (
+                event.kind,
+                event.cause,
+                None,
+                target.filter(|_| most == OWN_KEYS),
+            ),
+        };
         let sum = self.passes.entry(key).or_default();
         sum.passes += 1;
         sum.reclaimed_pages += event.reclaimed_pages;
@@ -55,6 +75,13 @@ impl ReclaimTotals {
             *passes += 1;
             *stall_ns = stall_ns.saturating_add(event.duration_ns);
         }
+    }
+
+    /// The cgroups that were short when reclaim concerned the target.
+    pub(super) fn targets(&self, names: &Names) -> impl Iterator<Item = u64> {
+        (self.passes.keys())
+            .filter(|key| concerns(names, key.2, key.3))
+            .filter_map(|key| key.3)
     }
 
     /// What concerns the target, by kind.

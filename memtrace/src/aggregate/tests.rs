@@ -1,3 +1,5 @@
+mod long;
+
 use memtrace_ebpf::record::RunKind;
 
 use super::*;

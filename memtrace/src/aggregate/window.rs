@@ -50,8 +50,9 @@ impl Window {
         self.after.is_none()
     }
 
-    pub(super) fn add(&mut self, run: &RunEvent) {
-        self.since_peak.add(run);
+    /// `is_own`: the run concerns the target, as far as is known.
+    pub(super) fn add(&mut self, run: &RunEvent, is_own: bool) {
+        self.since_peak.add(run, is_own);
     }
 
     /// The sample with the highest working set.

@@ -5,6 +5,7 @@
 //! on what kernels really print.
 
 mod census;
+mod children;
 mod container;
 mod error;
 mod hierarchy;
@@ -29,6 +30,7 @@ pub(crate) mod live;
 
 pub use self::{
     census::Census,
+    children::children_of,
     error::CgroupError,
     hierarchy::{Cgroup, Hierarchy},
     mount::{Mount, MountError, choose_mount, parse_mountinfo},

@@ -46,7 +46,7 @@ pub fn walk(top: &Path, mut visit: impl FnMut(&Path, u64) -> Visit) -> Result<()
 
 /// The child cgroups with their ids. Listing a directory gives inode numbers and kinds, so there
 /// is no call per child: nodes have thousands of cgroups.
-fn children(directory: &Path) -> Result<Vec<(PathBuf, u64)>, CgroupError> {
+pub(super) fn children(directory: &Path) -> Result<Vec<(PathBuf, u64)>, CgroupError> {
     let failed = |source: io::Error| CgroupError::on("list", directory, directory, source);
     let mut children = Vec::new();
     for entry in fs::read_dir(directory).map_err(failed)? {

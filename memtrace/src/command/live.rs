@@ -147,7 +147,7 @@ async fn cgroups_that_the_command_made_are_removed_too() {
     };
     let cgroup = home.own_cgroup();
     let directory = cgroup.cgroup().directory.clone();
-    let script = "mkdir -p $0/a/b && sleep 0.3 & mkdir $0/c && echo $! > $0/c/cgroup.procs";
+    let script = "mkdir -p $0/a/b && sleep 2 & mkdir $0/c && echo $! > $0/c/cgroup.procs";
     let arguments = ["-c".into(), script.into(), directory.clone().into()];
     let mut signals = Signals::install().unwrap();
     let mut running = Running::start("sh".as_ref(), &arguments, &cgroup).unwrap();

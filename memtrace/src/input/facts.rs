@@ -94,6 +94,12 @@ pub struct Facts {
     /// names of pages are unknown.
     #[serde(default)]
     pub locked_down: bool,
+    /// Bytes of a thread's stack in the kernel; `None` if unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread_stack_bytes: Option<u64>,
+    /// Bytes of a name in the kernel's cache, a `struct dentry`; `None` if unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dentry_bytes: Option<u64>,
     /// What was asked.
     pub scope: Scope,
     /// `CLOCK_REALTIME` minus `CLOCK_MONOTONIC` at the start, to date events.

@@ -21,8 +21,9 @@ pub use self::{
     },
     oom_watch::{CgroupPath, OomGoneEvent, OomLogEvent, OomLogTask, OomWatchFacts},
     sample::{
-        CgroupMember, CgroupSample, CgroupVersion, ExactCounters, ExactFlow, HookCounters, Instant,
-        MemoryEvents, MemoryStat, Pressure, Sample, ShrinkSum, TaskUsage, Timestamp,
+        CgroupMember, CgroupSample, CgroupVersion, ChildSample, Dentries, ExactCounters, ExactFlow,
+        HookCounters, Instant, MemoryEvents, MemoryStat, Pressure, Sample, ShrinkSum, SocketUsage,
+        TaskUsage, Timestamp,
     },
 };
 use serde::{Deserialize, Serialize};

@@ -167,6 +167,45 @@ pub struct TaskUsage {
     pub pagetable_bytes: u64,
     /// `oom_score_adj`.
     pub oom_score_adj: i32,
+    /// Threads; `None` if it was not asked, or had ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threads: Option<u64>,
+    /// Time its threads have spent in the kernel, ns; `None` likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel_time_ns: Option<u64>,
+    /// Its sockets; `None` likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sockets: Option<SocketUsage>,
+}
+
+/// The TCP and UDP sockets of a process. One that several processes have open counts for the first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SocketUsage {
+    /// How many.
+    pub count: u64,
+    /// What waits in them to be read or to be acknowledged, bytes. The kernel charges more than that:
+    /// whole buffers.
+    pub queued_bytes: u64,
+}
+
+/// What the kernel knows of names, the whole machine's (`/proc/sys/fs/dentry-state`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dentries {
+    /// Names, of files and of what does not exist.
+    pub total: u64,
+    /// Names of what does not exist, nobody holding them; `None` before 5.0.
+    pub negative: Option<u64>,
+}
+
+/// A cgroup right below the target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChildSample {
+    /// Inode number of its directory.
+    pub id: u64,
+    /// From the root of its hierarchy.
+    pub path: String,
+    /// usage - inactive_file, not below 0.
+    pub working_set_bytes: u64,
 }
 
 /// What one hook did since it was attached, all CPUs.
@@ -250,4 +289,11 @@ pub struct Sample {
     /// Which LRU was on then: it can be switched at run time. `None` in older recordings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lru: Option<LruKind>,
+    /// The names in the kernel's cache.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dentries: Option<Dentries>,
+    /// The cgroups right below the target; `None` at a peak, where they are too many to read at one
+    /// instant, and in older recordings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub children: Option<Vec<ChildSample>>,
 }

@@ -14,7 +14,10 @@ use super::{
     hooks::{self, AttachPoint},
     layout::ResolvedLayout,
 };
-use crate::input::{LruKind, RssCounters, StatError};
+use crate::{
+    input::{LruKind, RssCounters, StatError},
+    tasks::field_bytes,
+};
 
 /// Where the kernel publishes its own types.
 pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
@@ -60,6 +63,10 @@ pub struct KernelFacts {
     pub stat_error: StatError,
     /// What the OOM killer counts of a process.
     pub rss_counters: RssCounters,
+    /// Bytes of a thread's stack in the kernel; `None` if it could not be measured.
+    pub thread_stack_bytes: Option<u64>,
+    /// Size of a `struct dentry`.
+    pub dentry_bytes: Option<u64>,
 }
 
 impl KernelFacts {
@@ -92,6 +99,8 @@ impl KernelFacts {
             target_types: btf.sparse(&target_ids),
             stat_error: stat_error(&btf, cpus),
             rss_counters: rss_counters(&btf, cpus),
+            thread_stack_bytes: thread_stack_bytes(),
+            dentry_bytes: btf.struct_bytes("dentry").map(u64::from),
             resolved,
         })
     }
@@ -178,6 +187,35 @@ fn set_per_cpu(resolved: &mut ResolvedLayout) {
     }
 }
 
+/// `THREAD_SIZE`, which BTF does not tell: what all stacks take, by the number of threads
+/// (`/proc/meminfo`, `/proc/loadavg`), to the next power of two, since the counter lags.
+fn thread_stack_bytes() -> Option<u64> {
+    let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
+    let loadavg = fs::read_to_string("/proc/loadavg").ok()?;
+    measured_stack_bytes(&meminfo, &loadavg)
+}
+
+fn measured_stack_bytes(meminfo: &str, loadavg: &str) -> Option<u64> {
+    let all = field_bytes(meminfo, "KernelStack")?;
+    // `0.05 0.10 0.09 2/512 4711`: runnable and all threads.
+    let threads: u64 = loadavg
+        .split_whitespace()
+        .nth(3)?
+        .split_once('/')?
+        .1
+        .parse()
+        .ok()?;
+    // Half of a power of two more rounds up, half of it less down.
+    let each = all.checked_div(threads)?;
+    let above = each.checked_next_power_of_two()?;
+    Some(if above - each <= each - above / 2 {
+        above
+    } else {
+        above / 2
+    })
+    .filter(|bytes| *bytes >= 4096)
+}
+
 /// Address of a variable of the kernel; `None` if it does not tell (`kernel.kptr_restrict`, or too
 /// few privileges: then every address reads as 0).
 fn kernel_symbol(name: &str) -> Option<u64> {
@@ -249,5 +287,23 @@ fn stat_error(btf: &Btf<'_>, cpus: u64) -> StatError {
         stock_pages: 64 * cpus,
         stat_pages,
         counter_pages,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::measured_stack_bytes;
+
+    #[test]
+    fn a_stack_is_a_power_of_two_however_the_counter_lags() {
+        let of = |kib: u64, threads: u64| {
+            let meminfo = format!("MemFree: 1 kB\nKernelStack:    {kib} kB\n");
+            measured_stack_bytes(&meminfo, &format!("0.1 0.2 0.3 6/{threads} 163"))
+        };
+        assert_eq!(of(1764, 112), Some(16 << 10));
+        assert_eq!(of(1900, 112), Some(16 << 10));
+        assert_eq!(of(64 * 300, 300), Some(64 << 10));
+        assert_eq!(of(1764, 0), None);
+        assert_eq!(measured_stack_bytes("", "0 0 0 1/2 3"), None);
     }
 }

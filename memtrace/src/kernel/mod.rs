@@ -7,6 +7,7 @@
 pub mod attach;
 pub mod btf;
 pub mod callers;
+pub mod dentries;
 pub mod facts;
 pub mod flush;
 pub mod hooks;

@@ -2,7 +2,7 @@
 
 use memtrace_ebpf::record::RunKind;
 
-use super::{CgroupRef, ComponentName, Evidence, FileRef, Names, RunKey, TaskRef};
+use super::{CgroupRef, ComponentName, Evidence, FileRef, Names, RunKey, Summed, TaskRef};
 use crate::input::Sample;
 
 /// How a component changed.
@@ -31,6 +31,10 @@ pub enum CauseKind {
     Grew,
     /// A process that was there before has less.
     Shrank,
+    /// What a process has less of, and has in swap now.
+    SwappedOut,
+    /// What a process has more of, and had in swap.
+    SwappedIn,
     /// A process that was not there before.
     New,
     /// A process that is no longer there.
@@ -51,8 +55,41 @@ impl CauseKind {
             Self::Freed => "freed",
             Self::Grew => "grew",
             Self::Shrank => "shrank",
+            Self::SwappedOut => "swapped_out",
+            Self::SwappedIn => "swapped_in",
             Self::New => "new",
             Self::Gone => "gone",
+        }
+    }
+}
+
+/// What of the kernel's memory a process is known to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Held {
+    /// Stacks of this many more (fewer) threads.
+    Threads(i64),
+    /// Page tables.
+    Pagetables,
+    /// What waits in its sockets; this many more (fewer) of them, if that is known at both ends.
+    Sockets(Option<i64>),
+}
+
+impl Held {
+    /// The stable name in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Threads(_) => "threads",
+            Self::Pagetables => "pagetables",
+            Self::Sockets(_) => "sockets",
+        }
+    }
+
+    /// How many more of them, if they are counted.
+    pub fn count(self) -> Option<i64> {
+        match self {
+            Self::Threads(count) => Some(count),
+            Self::Pagetables => None,
+            Self::Sockets(count) => count,
         }
     }
 }
@@ -74,6 +111,10 @@ pub struct Cause {
     pub task: Option<TaskRef>,
     /// Who pays for the memory: the target or a cgroup below it.
     pub charged_cgroup: Option<CgroupRef>,
+    /// Of kernel memory: what it is.
+    pub held: Option<Held>,
+    /// The file, the process, or both are many that are not told apart.
+    pub summed: Option<Summed>,
 }
 
 /// Pages that moved without changing the target's working set: through its inactive list, or at
@@ -92,6 +133,8 @@ pub struct Traffic {
     pub task: Option<TaskRef>,
     /// Who pays; `None` if nobody does or the kernel did not tell.
     pub charged_cgroup: Option<CgroupRef>,
+    /// The file, the process, or both are many that are not told apart.
+    pub summed: Option<Summed>,
 }
 
 /// What a capped list leaves out.
@@ -170,6 +213,8 @@ pub(crate) fn active_file(
             file: None,
             task: None,
             charged_cgroup: None,
+            held: None,
+            summed: None,
         });
     }
     causes
@@ -209,10 +254,24 @@ pub(crate) fn page_cache_traffic(evidence: &Evidence<'_>) -> Vec<Traffic> {
 pub(crate) fn foreign_use(evidence: &Evidence<'_>) -> Vec<Traffic> {
     traffic(evidence, |key, names| {
         let is_told_twice = matches!(key.kind, RunKind::Refault | RunKind::RefaultActivated);
+        // Whoever drains a batch is guessed to have filled it: across cgroups it most likely did not.
+        let is_drained = key.kind == RunKind::ShmemInsertion && !key.task_certain;
         !key.in_reclaim
             && !is_told_twice
+            && !is_drained
             && !names.is_member(key.charged_cgroup_id)
             && names.is_member_task(key.pid)
+    })
+}
+
+/// Pages that the target pays for and processes of other cgroups used. The largest first.
+pub(crate) fn used_elsewhere(evidence: &Evidence<'_>) -> Vec<Traffic> {
+    traffic(evidence, |key, names| {
+        let is_use = matches!(
+            key.kind,
+            RunKind::Activation | RunKind::InsertionActive | RunKind::RefaultInsertion
+        );
+        is_use && names.is_member(key.charged_cgroup_id) && names.is_outsider(key.pid)
     })
 }
 
@@ -228,6 +287,7 @@ fn traffic(evidence: &Evidence<'_>, wanted: impl Fn(&RunKey, &Names) -> bool) ->
             file: key.file.map(|id| names.file(id)),
             task: key.pid.map(|pid| names.task(pid, key.task_certain)),
             charged_cgroup: key.charged_cgroup_id.map(|id| names.cgroup(id)),
+            summed: key.summed,
         })
         .collect();
     // The table's own order decides between equals: the sort is stable.
@@ -254,6 +314,8 @@ fn from_runs(
                 file: key.file.map(|id| names.file(id)),
                 task: key.pid.map(|pid| names.task(pid, key.task_certain)),
                 charged_cgroup: key.charged_cgroup_id.map(|id| names.cgroup(id)),
+                held: None,
+                summed: key.summed,
             })
         })
         .collect()

@@ -1,7 +1,8 @@
 //! The answer: an immutable snapshot that every view renders.
 
 use super::{
-    Comeback, ExactChange, Ledger, Reclaim, TaskRef, Traffic, Trust, Verdict, Views, Warning,
+    Children, Comeback, ExactChange, KernelHints, Ledger, Reclaim, TaskRef, Traffic, Trust,
+    Verdict, Views, Warning,
 };
 use crate::input::{CgroupSample, Facts, MemoryStat, Timestamp};
 
@@ -166,6 +167,12 @@ pub struct Explanation {
     pub page_cache: Vec<Traffic>,
     /// Pages that the target uses and others pay for, the largest first.
     pub foreign: Vec<Traffic>,
+    /// Pages that the target pays for and others use, the largest first. They are in the ledger, too.
+    pub used_elsewhere: Vec<Traffic>,
+    /// The cgroups right below the target; `None` if there are none, or they were not read.
+    pub children: Option<Children>,
+    /// What is known of kernel memory without an owner.
+    pub hints: KernelHints,
     /// Who was killed.
     pub oom_kills: Vec<OomKill>,
     /// Reclaim.

@@ -5,14 +5,17 @@
 //! its error bound, each component with an unattributed remainder.
 
 mod causes;
+mod children;
 mod comeback;
 mod component;
 mod error_bound;
 mod exact;
 mod explanation;
+mod hints;
 mod ledger;
 mod names;
 pub mod oom;
+mod pathless;
 mod processes;
 mod reclaim;
 mod runs;
@@ -26,23 +29,26 @@ pub(crate) mod words;
 pub(crate) mod testing;
 
 pub use self::{
-    causes::{Cause, CauseKind, Rest, Traffic, capped},
+    causes::{Cause, CauseKind, Held, Rest, Traffic, capped},
+    children::{Child, Children},
     comeback::Comeback,
     component::{Component, ComponentName, Reclaimable},
     error_bound::ErrorBound,
     exact::ExactChange,
     explanation::{Explanation, OomKill, Peak, Phase, PhaseName, Refaults, RunOutcome, WorkingSet},
+    hints::{KernelHints, NamesChange},
     ledger::{Ledger, fit_together},
     names::{CgroupRef, FileRef, TaskRef},
+    pathless::Pathless,
     reclaim::{Eviction, Reclaim, ReclaimGroup, Refaulted, Shrinking, Stalled},
-    runs::{RunKey, RunSum, RunTable},
+    runs::{RunKey, RunSum, RunTable, Summed},
     trust::{HookTrust, Quantiles, Trust},
     verdict::{Rule, Sentence, Verdict},
     views::{OomCount, ViewName, ViewRole, ViewStep, Views},
     warning::Warning,
 };
 pub(crate) use self::{
-    causes::{foreign_use, page_cache_traffic},
+    causes::{foreign_use, page_cache_traffic, used_elsewhere},
     exact::exact_changes,
     ledger::Evidence,
     names::Names,

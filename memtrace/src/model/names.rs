@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::input::{FileEvent, FileId, FileLocation, Sample, TaskEvent};
+use crate::input::{CgroupPath, FileEvent, FileId, FileLocation, Sample, TaskEvent};
 
 /// A file with everything known of its name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,8 +52,10 @@ pub struct TaskRef {
 pub struct CgroupRef {
     /// Inode number of its directory.
     pub id: u64,
-    /// From the root of its hierarchy; `None` if it is not below the target.
+    /// From the root of its hierarchy; `None` if it was not looked for, or is gone.
     pub path: Option<String>,
+    /// It was looked for and does not exist any more: what is charged to it is its parent's.
+    pub gone: bool,
 }
 
 /// The latest name of a process.
@@ -63,20 +65,60 @@ struct TaskName {
     cgroup_id: Option<u64>,
 }
 
+/// Names of files, and of processes, that are kept at most; some 200 bytes each.
+const MOST: usize = 49_152;
+/// Of these, those learned last, which may be of pages that are still on their way.
+const LATEST: usize = 16_384;
+
 /// What is known of names so far. Later news replaces earlier: a process that has called `execve`
 /// goes by its new name, also for what it did before.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Names {
-    files: BTreeMap<FileId, FileEvent>,
+    files: BTreeMap<FileId, Learned<FileEvent>>,
     locations: BTreeMap<FileId, FileLocation>,
-    tasks: BTreeMap<u32, TaskName>,
+    tasks: BTreeMap<u32, Learned<TaskName>>,
+    /// How often a name was learned.
+    learned: u64,
     /// The target and everything below it that was ever seen there.
     members: BTreeMap<u64, String>,
+    /// Cgroups elsewhere that were looked for; `None` if they are gone.
+    elsewhere: BTreeMap<u64, Option<String>>,
+}
+
+/// What was learned, and as the how-manieth.
+#[derive(Clone, Debug)]
+struct Learned<T> {
+    what: T,
+    turn: u64,
 }
 
 impl Names {
     pub(crate) fn learn_file(&mut self, file: &FileEvent) {
-        self.files.insert(file.id, file.clone());
+        let learned = self.learn(file.clone());
+        self.files.insert(file.id, learned);
+    }
+
+    fn learn<T>(&mut self, what: T) -> Learned<T> {
+        self.learned += 1;
+        Learned {
+            what,
+            turn: self.learned,
+        }
+    }
+
+    /// There are more names than are kept.
+    pub(crate) fn are_too_many(&self) -> bool {
+        self.files.len() > MOST || self.tasks.len() > MOST
+    }
+
+    /// Forgets old names of what is not among these. The kernel tells a name again when it has told
+    /// 16,384 others since.
+    pub(crate) fn keep_only(&mut self, files: &BTreeSet<FileId>, pids: &BTreeSet<u32>) {
+        let newest = self.learned.saturating_sub(LATEST as u64);
+        self.files
+            .retain(|id, name| name.turn > newest || files.contains(id));
+        self.tasks
+            .retain(|pid, name| name.turn > newest || pids.contains(pid));
     }
 
     pub(crate) fn learn_location(&mut self, location: &FileLocation) {
@@ -88,17 +130,19 @@ impl Names {
         if task.comm.is_empty() {
             return;
         }
-        self.tasks.insert(
-            task.pid,
-            TaskName {
-                comm: task.comm.clone(),
-                cgroup_id: task.cgroup_id,
-            },
-        );
+        let learned = self.learn(TaskName {
+            comm: task.comm.clone(),
+            cgroup_id: task.cgroup_id,
+        });
+        self.tasks.insert(task.pid, learned);
     }
 
     pub(crate) fn learn_member(&mut self, id: u64, path: &str) {
         self.members.insert(id, path.to_owned());
+    }
+
+    pub(crate) fn learn_cgroup(&mut self, found: &CgroupPath) {
+        self.elsewhere.insert(found.id, found.path.clone());
     }
 
     /// Takes the cgroups of a sample, and the processes, as they are called at that moment.
@@ -107,13 +151,11 @@ impl Names {
             self.learn_member(member.id, &member.path);
         }
         for task in sample.tasks.iter().flatten() {
-            self.tasks.insert(
-                task.pid,
-                TaskName {
-                    comm: task.comm.clone(),
-                    cgroup_id: task.cgroup_id,
-                },
-            );
+            let learned = self.learn(TaskName {
+                comm: task.comm.clone(),
+                cgroup_id: task.cgroup_id,
+            });
+            self.tasks.insert(task.pid, learned);
         }
     }
 
@@ -125,15 +167,21 @@ impl Names {
     /// The process lives in the target or below it.
     pub(crate) fn is_member_task(&self, pid: Option<u32>) -> bool {
         pid.and_then(|pid| self.tasks.get(&pid))
-            .is_some_and(|task| self.is_member(task.cgroup_id))
+            .is_some_and(|task| self.is_member(task.what.cgroup_id))
+    }
+
+    /// The process is known to live in another cgroup.
+    pub(crate) fn is_outsider(&self, pid: Option<u32>) -> bool {
+        pid.and_then(|pid| self.tasks.get(&pid)?.what.cgroup_id)
+            .is_some_and(|id| !self.members.contains_key(&id))
     }
 
     pub(crate) fn file_event(&self, id: FileId) -> Option<&FileEvent> {
-        self.files.get(&id)
+        self.files.get(&id).map(|name| &name.what)
     }
 
     pub(crate) fn file(&self, id: FileId) -> FileRef {
-        let file = self.files.get(&id);
+        let file = self.file_event(id);
         let location = self.locations.get(&id);
         let deleted = [file.map(|f| f.deleted), location.map(|l| l.deleted)];
         FileRef {
@@ -148,7 +196,7 @@ impl Names {
     }
 
     pub(crate) fn task(&self, pid: u32, certain: bool) -> TaskRef {
-        let task = self.tasks.get(&pid);
+        let task = self.tasks.get(&pid).map(|name| &name.what);
         TaskRef {
             pid,
             comm: task.map(|t| t.comm.clone()),
@@ -158,9 +206,11 @@ impl Names {
     }
 
     pub(crate) fn cgroup(&self, id: u64) -> CgroupRef {
+        let found = self.elsewhere.get(&id);
         CgroupRef {
             id,
-            path: self.members.get(&id).cloned(),
+            path: (self.members.get(&id).cloned()).or_else(|| found.cloned().flatten()),
+            gone: matches!(found, Some(None)),
         }
     }
 

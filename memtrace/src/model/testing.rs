@@ -31,6 +31,8 @@ pub(crate) fn facts() -> Facts {
         page_size_bytes: 4096,
         cpus: 2,
         locked_down: false,
+        thread_stack_bytes: Some(16 << 10),
+        dentry_bytes: Some(192),
         lru: LruKind::Classic,
         cgroup_version: CgroupVersion::V2,
         stat_error: StatError {
@@ -107,6 +109,8 @@ pub(crate) fn sample(instant: Instant, second: u64) -> Sample {
         shrinks: None,
         exact: None,
         lru: Some(LruKind::Classic),
+        dentries: None,
+        children: None,
     }
 }
 
@@ -130,6 +134,9 @@ pub(crate) fn process(pid: u32, comm: &str, anon_mib: u64) -> TaskUsage {
         swap_pages: 0,
         pagetable_bytes: 2 * MIB,
         oom_score_adj: 0,
+        threads: None,
+        kernel_time_ns: None,
+        sockets: None,
     }
 }
 

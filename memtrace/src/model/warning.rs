@@ -69,6 +69,11 @@ pub enum Warning {
         /// How many.
         files: usize,
     },
+    /// There were more files and processes than a table holds.
+    Summed {
+        /// What the sum of one file and process may be short of, bytes.
+        short_bytes: u64,
+    },
     /// What the source of the events has to say, e.g. that a recording is damaged.
     Source(String),
     /// The target was removed before the window ended.
@@ -91,6 +96,7 @@ impl Warning {
             Self::BoundExceeded { .. } => "bound_exceeded",
             Self::PeakMissed { .. } => "peak_missed",
             Self::FilesUnnamed { .. } => "files_unnamed",
+            Self::Summed { .. } => "summed",
             Self::Source(_) => "source",
             Self::TargetGone => "target_gone",
         }
@@ -172,6 +178,13 @@ impl fmt::Display for Warning {
                 write!(f, "{files} files are known by inode number only")
             }
             Self::Source(message) => f.write_str(message),
+            Self::Summed { short_bytes } => write!(
+                f,
+                "more files and processes than are told apart: what one process did to one file may \
+                 be up to {} KiB more than its row says, and is in the rows of many files or \
+                 processes then",
+                short_bytes / 1024
+            ),
             Self::TargetGone => f.write_str(
                 "the cgroup was removed meanwhile: the end of the window is its last sample, up to \
                  a second before that",
@@ -262,6 +275,12 @@ pub(crate) fn warnings(
     let files = names.unnamed(charged);
     if files > 0 {
         warnings.push(Warning::FilesUnnamed { files });
+    }
+    if runs.short_pages() > 0 {
+        let page_bytes = explanation.facts.page_size_bytes;
+        warnings.push(Warning::Summed {
+            short_bytes: runs.short_pages().saturating_mul(page_bytes),
+        });
     }
     warnings
 }

@@ -3,7 +3,7 @@
 //! Names come from whoever created the file or the process, so control characters in them are
 //! escaped: a file name must not be able to move a terminal's cursor.
 
-use super::{FileRef, TaskRef};
+use super::{CgroupRef, FileRef, Pathless, TaskRef};
 
 const MIB: f64 = 1_048_576.0;
 
@@ -26,6 +26,12 @@ pub(crate) fn signed_mib(bytes: i64) -> String {
 
 /// `/data/t.log`, `.../t.log (deleted)`, `inode 12 on device 8:1`
 pub(crate) fn file(file: &FileRef) -> String {
+    match file.pathless() {
+        Some(Pathless::Memfd(name)) => return format!("memfd:{}", escaped(name)),
+        Some(Pathless::SysV { id }) => return format!("SysV segment {id}"),
+        Some(Pathless::Anonymous) => return "memory shared since fork".to_owned(),
+        None => {}
+    }
     let Some(name) = file.name() else {
         // include/linux/kdev_t.h, `MINORBITS`
         let (major, minor) = (file.id.device >> 20, file.id.device & 0xf_ffff);
@@ -56,6 +62,15 @@ pub(crate) fn process_cell(task: &TaskRef) -> String {
     let doubt = if task.certain { "" } else { "?" };
     let comm = task.comm.as_deref().unwrap_or("");
     format!("{}[{}]{doubt}", escaped(comm), task.pid)
+}
+
+/// `/shop/cart`, `cgroup 4711`, `cgroup 4711 (gone)`
+pub(crate) fn cgroup(cgroup: &CgroupRef) -> String {
+    match &cgroup.path {
+        Some(path) => escaped(path),
+        None if cgroup.gone => format!("cgroup {} (gone)", cgroup.id),
+        None => format!("cgroup {}", cgroup.id),
+    }
 }
 
 /// The text with control characters as `\n`, `\u{1b}`.

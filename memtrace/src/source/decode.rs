@@ -112,7 +112,8 @@ pub fn run(record: &RunRecord, received_ns: u64) -> Result<RunEvent, DecodeError
         received_ns,
         charged_cgroup_id: known(record.memcg_id),
         target_cgroup_id: known(record.target_memcg_id),
-        file: (record.inode != 0).then_some(id),
+        // A System V segment may be inode 0 of its file system: its number is its id.
+        file: (record.inode != 0 || record.device != 0).then_some(id),
         pid: (record.tgid != 0).then_some(record.tgid),
         task_certain: record.flags & run_flags::TASK_UNCERTAIN == 0,
         in_reclaim: record.flags & run_flags::IN_RECLAIM != 0,

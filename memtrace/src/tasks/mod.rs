@@ -4,6 +4,8 @@
 mod oom;
 mod oom_proc;
 mod proc;
+mod sockets;
+mod threads;
 
 use std::{collections::BTreeMap, collections::BTreeSet, io};
 
@@ -13,6 +15,8 @@ pub(crate) use self::proc::field_bytes;
 pub use self::{
     oom::oom_tasks,
     oom_proc::{oom_tasks_from_proc, sum_counters},
+    sockets::add_sockets,
+    threads::add_threads,
 };
 use crate::{
     input::{CgroupMember, TaskUsage},
@@ -62,6 +66,9 @@ fn usage(sample: &TaskSample) -> TaskUsage {
         swap_pages: pages(sample.swap_pages),
         pagetable_bytes: pages(sample.pagetable_bytes),
         oom_score_adj: sample.oom_score_adj,
+        threads: None,
+        kernel_time_ns: None,
+        sockets: None,
     }
 }
 

@@ -72,6 +72,9 @@ fn parse(
         swap_pages: bytes("VmSwap")? / page_bytes,
         pagetable_bytes: bytes("VmPTE")?,
         oom_score_adj: adj.trim().parse().ok()?,
+        threads: None,
+        kernel_time_ns: None,
+        sockets: None,
     })
 }
 

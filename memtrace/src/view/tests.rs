@@ -144,9 +144,9 @@ fn text_of_a_rich_session() {
     CACHE IN AND OUT           MiB  not active: no working set
       read in                250.0  /data/t.log  cat[4711]
     USED, NOT PAID FOR         MiB  charged elsewhere
-      second read             12.0  /data/idx/seg_41.dat  cat[4711]
+      second read             12.0  /data/idx/seg_41.dat  cat[4711]  on cgroup 7
     RECLAIM  at the limit of this cgroup: passes 1, 2.0 MiB freed
-             stall p99 12.0 ms, sum 12.0 ms
+             stall, ms: p50 12.0, p90 12.0, p99 12.0, max 12.0; sum 12.0
     EVICTED                    MiB  from this cgroup
       by reclaim              16.0  /data/idx/seg_41.dat  for this cgroup
       by reclaim               1.0  /data/t.log  for the node

@@ -17,11 +17,16 @@ mod oom_scene;
 mod oom_storm;
 mod pressure;
 mod reclaim;
+mod reclaim_who;
 mod room;
 mod rungs;
+mod scenario;
+mod scenarios;
 mod second_read;
 mod shmem;
+mod swap;
 mod turns;
+mod views;
 mod wrong_input;
 
 use crate::suite::Case;
@@ -55,12 +60,35 @@ cases! {
     written_here_read_there: cache::shared,
     written_here_read_there_without_fentry: cache::shared_without_fentry,
     active_pages_match_kpageflags: cache::oracle,
+    scenario_anon_leak: scenarios::anon_leak,
+    scenario_cache_read_again: scenarios::cache_read_again,
+    scenario_large_folios_read_again: scenarios::large_folios_read_again,
+    scenario_log_writer: scenarios::log_writer,
+    scenario_mmap_reader: scenarios::mmap_reader,
+    scenario_dirty_file: scenarios::dirty_file,
+    scenario_tmpfs: scenarios::tmpfs,
+    scenario_memfd: scenarios::memfd,
+    scenario_sysv_segment: scenarios::sysv,
+    scenario_negative_dentries: scenarios::negative_dentries,
+    scenario_threads: scenarios::threads,
+    scenario_sockets: scenarios::sockets,
+    scenario_page_tables: scenarios::page_tables,
+    scenario_used_not_paid: scenarios::used_not_paid,
+    scenario_paid_not_used: scenarios::paid_not_used,
+    scenario_dead_cgroup: scenarios::dead_cgroup,
+    scenario_swap: scenarios::swap,
+    scenario_build: scenarios::build,
     pressure_keeps_the_promise: pressure::promises,
+    pressure_with_swap_keeps_the_promise: pressure::promises_with_swap,
     reclaim_at_the_limit: reclaim::at_the_limit,
     reclaim_by_kprobes: reclaim::by_kprobes,
     reclaim_over_high: reclaim::over_high,
     reclaim_by_a_lower_limit: reclaim::lower_limit,
     reclaim_on_request: reclaim::on_request,
+    reclaim_of_an_ancestor: reclaim_who::of_an_ancestor,
+    reclaim_of_the_node: reclaim_who::of_the_node,
+    reclaim_stalls_match_psi: reclaim_who::stalls_match_psi,
+    views_by_hand: views::by_hand,
     refaults_that_activate: reclaim::refaults_that_activate,
     exact_counters_match_memory_stat: exact::counters,
     default_ring_loses_nothing: conservation::default_ring,

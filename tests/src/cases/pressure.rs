@@ -6,7 +6,7 @@ use std::fs;
 use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 
-use super::room::Room;
+use super::{room::Room, swap::Swap};
 use crate::{
     cgroup::{Reading, Version},
     host::Host,
@@ -63,7 +63,7 @@ pub(super) fn promises(host: &Host) -> anyhow::Result<Outcome> {
         "{promised} bytes are promised: {}",
         answer["would_come_back"]
     );
-    squeeze(&room, comeback.stays_bytes + comeback.perhaps_bytes)?;
+    room.squeeze(comeback.stays_bytes + comeback.perhaps_bytes)?;
     let after = room.cgroup.read_settled()?;
     hog.release();
     hog.wait()?;
@@ -91,6 +91,61 @@ pub(super) fn promises(host: &Host) -> anyhow::Result<Outcome> {
     )))
 }
 
+/// With swap, what is promised to go there goes there.
+pub(super) fn promises_with_swap(host: &Host) -> anyhow::Result<Outcome> {
+    let room = Room::new(host)?;
+    let bytes = host.scaled(64 << 20).max(24 << 20);
+    let _swap = match Swap::on(&room.folder().join("swap"), 2 * bytes) {
+        Ok(swap) => swap,
+        Err(error) => {
+            return Ok(Outcome::Skipped(format!(
+                "no swap to be had here: {error:#}"
+            )));
+        }
+    };
+    let mut hog = room.hog_holding(&["anon", &bytes.to_string()])?;
+    let explained = room.watch()?.finish()?;
+    let answer: serde_json::Value = serde_json::from_slice(&explained.finished.stdout)?;
+    let comeback: Comeback = serde_json::from_value(answer["would_come_back"].clone())
+        .with_context(|| format!("would_come_back: {}", answer["would_come_back"]))?;
+    ensure!(
+        comeback.to_swap_bytes >= bytes,
+        "{bytes} bytes of anonymous memory, and {} of them could go to swap",
+        comeback.to_swap_bytes
+    );
+    let anon = || {
+        let key = match room.cgroup.version() {
+            Version::V1 => "rss",
+            Version::V2 => "anon",
+        };
+        room.cgroup.key("memory.stat", key).context("no anon")
+    };
+    let before = (anon()?, room.cgroup.read()?);
+    room.squeeze(comeback.stays_bytes + comeback.perhaps_bytes)?;
+    let rest = room.cgroup.read_settled()?;
+    let left = before.0.saturating_sub(anon()?);
+    hog.release();
+    hog.wait()?;
+    ensure!(
+        left as f64 >= LEAVES * comeback.to_swap_bytes as f64,
+        "{} were to go to swap, {left} did",
+        comeback.to_swap_bytes
+    );
+    let beside = |reading: &Reading, anon: u64| beside_files(reading).saturating_sub(anon);
+    let kept = beside(&before.1, before.0).saturating_sub(beside(&rest, before.0 - left));
+    let may_leave = comeback.perhaps_bytes + (STAYS * comeback.stays_bytes as f64) as u64;
+    let stock = 64 * host.cpus * host.page_bytes;
+    ensure!(
+        kept <= may_leave + stock,
+        "{} were to stay, {kept} left (stock {stock})",
+        comeback.stays_bytes
+    );
+    Ok(Outcome::Passed(format!(
+        "of {} promised to swap {left} went; of {} said to stay {kept} left",
+        comeback.to_swap_bytes, comeback.stays_bytes
+    )))
+}
+
 /// What is charged beside page cache on the two file lists.
 fn beside_files(reading: &Reading) -> u64 {
     reading
@@ -101,25 +156,4 @@ fn beside_files(reading: &Reading) -> u64 {
 fn has_swap() -> anyhow::Result<bool> {
     let swaps = fs::read_to_string("/proc/swaps").context("/proc/swaps")?;
     Ok(swaps.lines().count() > 1)
-}
-
-/// Pressure without an OOM kill: v2's memory.high and v1's limit are both reclaimed down to when
-/// they are written, as far as that goes (mm/memcontrol.c, `memory_high_write`,
-/// `mem_cgroup_resize_max`).
-fn squeeze(room: &Room<'_>, bytes: u64) -> anyhow::Result<()> {
-    let (file, unlimited) = match room.host.hierarchy.version {
-        Version::V1 => ("memory.limit_in_bytes", "-1"),
-        Version::V2 => ("memory.high", "max"),
-    };
-    let path = room.cgroup.path.join(file);
-    let write = |value: &str| fs::write(&path, value);
-    // v1 gives up with EBUSY when it cannot get there, having freed what it could.
-    if let Err(error) = write(&bytes.to_string()) {
-        ensure!(
-            error.kind() == std::io::ErrorKind::ResourceBusy,
-            "writing {}: {error}",
-            path.display()
-        );
-    }
-    write(unlimited).with_context(|| format!("writing {}", path.display()))
 }

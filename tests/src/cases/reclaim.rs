@@ -14,54 +14,56 @@ use crate::{
 
 /// `reclaim` of the answer: the keys checked here.
 #[derive(Debug, Deserialize)]
-struct Reclaim {
-    passes: u64,
-    by_cause: Vec<Group>,
+pub(super) struct Reclaim {
+    pub(super) passes: u64,
+    pub(super) by_cause: Vec<Group>,
     refaulted_bytes: Option<u64>,
     refaulted_active_bytes: Option<u64>,
-    evicted: Option<Evicted>,
-    shrunk: Option<Vec<Shrunk>>,
+    pub(super) evicted: Option<Evicted>,
+    pub(super) shrunk: Option<Vec<Shrunk>>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Group {
-    kind: String,
-    cause: Option<String>,
-    target_cgroup: Option<String>,
-    passes: u64,
+pub(super) struct Group {
+    pub(super) kind: String,
+    pub(super) cause: Option<String>,
+    pub(super) target_cgroup: Option<String>,
+    pub(super) passes: u64,
 }
 
 #[derive(Debug, Deserialize)]
-struct Evicted {
-    bytes: u64,
+pub(super) struct Evicted {
+    pub(super) bytes: u64,
     rows: Vec<Eviction>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Eviction {
-    bytes: u64,
+pub(super) struct Eviction {
+    pub(super) bytes: u64,
     file: Option<File>,
-    victim_cgroup: Option<String>,
-    target_cgroup: Option<String>,
+    pub(super) victim_cgroup: Option<String>,
+    pub(super) target_cgroup: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
-struct File {
+pub(super) struct File {
     path: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Shrunk {
-    kind: String,
-    victim_cgroup: Option<String>,
-    target_cgroup: Option<String>,
-    reclaimed_bytes: u64,
+pub(super) struct Shrunk {
+    pub(super) kind: String,
+    pub(super) victim_cgroup: Option<String>,
+    pub(super) target_cgroup: Option<String>,
+    pub(super) reclaimed_bytes: u64,
+    scanned_bytes: u64,
 }
 
 /// What the kernel counts for a cgroup; `None` where this kernel has no such key.
 #[derive(Clone, Copy, Debug)]
-struct Counters {
-    stolen: Option<u64>,
+pub(super) struct Counters {
+    pub(super) stolen: Option<u64>,
+    scanned: Option<u64>,
     refaulted: Option<u64>,
     activated: Option<u64>,
     max: Option<u64>,
@@ -73,6 +75,7 @@ impl Counters {
         cgroup.read_settled()?;
         Ok(Self {
             stolen: cgroup.key("memory.stat", "pgsteal"),
+            scanned: cgroup.key("memory.stat", "pgscan"),
             refaulted: cgroup.key("memory.stat", "workingset_refault_file"),
             activated: cgroup.key("memory.stat", "workingset_activate_file"),
             max: cgroup.key("memory.events", "max"),
@@ -83,6 +86,7 @@ impl Counters {
         let change = |after: Option<u64>, before: Option<u64>| Some(after? - before?);
         Self {
             stolen: change(self.stolen, before.stolen),
+            scanned: change(self.scanned, before.scanned),
             refaulted: change(self.refaulted, before.refaulted),
             activated: change(self.activated, before.activated),
             max: change(self.max, before.max),
@@ -91,16 +95,19 @@ impl Counters {
 }
 
 /// What the answer and the kernel said of the same window.
-struct Watched {
-    reclaim: Reclaim,
-    kernel: Counters,
-    explained: Explained,
-    figures: Vec<String>,
+pub(super) struct Watched {
+    pub(super) reclaim: Reclaim,
+    pub(super) kernel: Counters,
+    pub(super) explained: Explained,
+    pub(super) figures: Vec<String>,
 }
 
 impl Watched {
     /// Watches the room's cgroup while `work` is done.
-    fn of(room: &Room<'_>, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<Self> {
+    pub(super) fn of(
+        room: &Room<'_>,
+        work: impl FnOnce() -> anyhow::Result<()>,
+    ) -> anyhow::Result<Self> {
         Self::of_with(room, &[], work)
     }
 
@@ -126,7 +133,7 @@ impl Watched {
 
     /// memtrace's figure and the kernel's for the same are no more than 1 % and a batch apart; a
     /// side that is missing here is said.
-    fn compare(
+    pub(super) fn compare(
         &mut self,
         what: &str,
         told: Option<u64>,
@@ -157,6 +164,11 @@ impl Watched {
             bytes / page_bytes
         });
         self.compare("shrunk", shrunk, self.kernel.stolen)?;
+        let scanned = self.reclaim.shrunk.as_ref().map(|rows| {
+            let bytes: u64 = rows.iter().map(|row| row.scanned_bytes).sum();
+            bytes / page_bytes
+        });
+        self.compare("scanned", scanned, self.kernel.scanned)?;
         if let Some(evicted) = &self.reclaim.evicted {
             let is_of = |row: &&Eviction| {
                 let path = row.file.as_ref().and_then(|file| file.path.as_deref());
@@ -216,14 +228,14 @@ impl Watched {
         Ok(())
     }
 
-    fn passed(self) -> Outcome {
+    pub(super) fn passed(self) -> Outcome {
         let figures = self.figures.join(", ");
         Outcome::Passed(format!("{figures}, {}", self.explained.figures()))
     }
 }
 
 /// A clean file of small folios, in the room's cache as far as it fits.
-fn clean_file(room: &Room<'_>, name: &str, bytes: u64) -> anyhow::Result<CaseFile> {
+pub(super) fn clean_file(room: &Room<'_>, name: &str, bytes: u64) -> anyhow::Result<CaseFile> {
     let file = room.write(name, bytes, room.host.page_bytes)?;
     rustix::fs::sync();
     Ok(file)

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 
 use crate::{
-    cgroup::TestCgroup,
+    cgroup::{TestCgroup, Version},
     host::Host,
     process::{self, Finished, Running},
     session::Watch,
@@ -34,13 +34,18 @@ pub(super) struct CaseFile {
 
 impl<'a> Room<'a> {
     pub(super) fn new(host: &'a Host) -> anyhow::Result<Self> {
+        Self::of(host, TestCgroup::create(&host.hierarchy)?)
+    }
+
+    /// In a cgroup that is there already.
+    pub(super) fn of(host: &'a Host, cgroup: TestCgroup) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("memtrace-live-")
             .tempdir_in(&host.scratch)
             .with_context(|| format!("making a folder in {}", host.scratch.display()))?;
         Ok(Self {
             host,
-            cgroup: TestCgroup::create(&host.hierarchy)?,
+            cgroup,
             folder,
         })
     }
@@ -78,6 +83,27 @@ impl<'a> Room<'a> {
         let mut running = Running::start(&mut command)?;
         running.wait_for_stdout("holding")?;
         Ok(running)
+    }
+
+    /// Pressure without an OOM kill: v2's memory.high and v1's limit are both reclaimed down to when
+    /// they are written, as far as that goes (mm/memcontrol.c, `memory_high_write`,
+    /// `mem_cgroup_resize_max`).
+    pub(super) fn squeeze(&self, bytes: u64) -> anyhow::Result<()> {
+        let (file, unlimited) = match self.cgroup.version() {
+            Version::V1 => ("memory.limit_in_bytes", "-1"),
+            Version::V2 => ("memory.high", "max"),
+        };
+        let path = self.cgroup.path.join(file);
+        let write = |value: &str| std::fs::write(&path, value);
+        // v1 gives up with EBUSY when it cannot get there, having freed what it could.
+        if let Err(error) = write(&bytes.to_string()) {
+            ensure!(
+                error.kind() == std::io::ErrorKind::ResourceBusy,
+                "writing {}: {error}",
+                path.display()
+            );
+        }
+        write(unlimited).with_context(|| format!("writing {}", path.display()))
     }
 
     /// Writes a file in the room's cgroup, `chunk` bytes a time: that decides its folios.

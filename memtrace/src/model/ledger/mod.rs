@@ -49,6 +49,9 @@ impl Ledger {
                 ComponentName::Shmem => causes::shmem(evidence),
                 ComponentName::Anon => processes::anon(before, after, evidence),
                 ComponentName::Pagetables => processes::pagetables(before, after, evidence),
+                ComponentName::KernelStack => processes::kernel_stack(before, after, evidence),
+                ComponentName::Sock => processes::sock(before, after, evidence),
+                ComponentName::Kernel => processes::kernel(before, after, evidence),
                 _ => Vec::new(),
             };
             causes::largest_first(&mut causes);
@@ -80,7 +83,6 @@ impl Ledger {
     }
 }
 
-/// The components known at both ends, with nothing attributed yet.
 /// Whether two readings fit together: what the components leave of the change of the working set is
 /// within its bound. `None` if that cannot be known.
 ///
@@ -102,6 +104,7 @@ pub fn fit_together(
     Some((delta - parts).unsigned_abs() <= bound.total_bytes())
 }
 
+/// The components known at both ends, with nothing attributed yet.
 pub(crate) fn components(before: &CgroupSample, after: &CgroupSample) -> Vec<Component> {
     let ends = levels(after);
     levels(before)

@@ -1,10 +1,11 @@
 //! Why one component changed, in half a sentence, and what to do about it.
 
-use super::{Rule, Sentence, active_file, sentence, subject::Subject};
+use super::{Rule, Sentence, active_file, kernel, sentence, subject::Subject};
 use crate::{
     input::LruKind,
     model::{
-        Cause, CauseKind, Component, ComponentName, Explanation, Phase, PhaseName, Reclaimable,
+        Cause, CauseKind, Component, ComponentName, Explanation, FileRef, Pathless, Phase,
+        PhaseName, Reclaimable,
         words::{mib, process},
     },
 };
@@ -76,14 +77,10 @@ pub(super) fn why_component(
             (Rule::Unattributed, trim(delta, text))
         }
         ComponentName::ActiveFile => active_file::classic(component, &causes),
-        ComponentName::Anon => (Rule::Anon, anon(component, &causes)),
+        ComponentName::Anon => anon(component, &causes),
         ComponentName::Shmem => (Rule::Shmem, shmem(component, &causes)),
+        name if name.is_kernel() => kernel::why(component, &causes, explanation),
         name => {
-            let rule = if name.is_kernel() {
-                Rule::Kernel
-            } else {
-                Rule::Unattributed
-            };
             let text = format!(
                 "{} MiB {} {}; {}",
                 mib(delta.abs()),
@@ -91,7 +88,7 @@ pub(super) fn why_component(
                 plain_name(name),
                 comes_back(component)
             );
-            (rule, trim(delta, text))
+            (Rule::Unattributed, trim(delta, text))
         }
     }
 }
@@ -102,9 +99,9 @@ pub(super) fn advice(phase: &Phase, explanation: &Explanation) -> Option<Sentenc
         return None;
     }
     let first = *ranked(phase).first()?;
-    let limit = match explanation.after.limit_bytes {
-        Some(limit) => format!("the limit of {} MiB", mib(limit as i64)),
-        None => "the limit, should one be set".to_owned(),
+    let (limit, comma) = match explanation.after.limit_bytes {
+        Some(limit) => (format!("the limit of {} MiB", mib(limit as i64)), ""),
+        None => ("the limit, should one be set".to_owned(), ","),
     };
     let text = match first.name {
         ComponentName::ActiveFile => {
@@ -112,9 +109,23 @@ pub(super) fn advice(phase: &Phase, explanation: &Explanation) -> Option<Sentenc
         }
         ComponentName::Anon => format!("It counts fully against {limit}."),
         ComponentName::Shmem => {
-            format!("It counts fully against {limit} until the file is deleted.")
+            let causes: Vec<&Cause> = phase.ledger.causes_of(first.name).collect();
+            let file = Subject::of(&causes, true).file();
+            let until = match file.and_then(FileRef::pathless) {
+                None => "the file is deleted".to_owned(),
+                Some(Pathless::SysV { id }) => {
+                    format!("it is removed (ipcrm -m {id}) and nobody is attached")
+                }
+                Some(Pathless::Memfd(_) | Pathless::Anonymous) => {
+                    "the last process lets go of it".to_owned()
+                }
+            };
+            format!("It counts fully against {limit}{comma} until {until}.")
         }
         ComponentName::SlabReclaimable => return None,
+        ComponentName::Pagetables => {
+            format!("It counts against {limit}, and rss does not show it.")
+        }
         name if name.is_kernel() => format!("It counts against {limit}, and no process shows it."),
         _ => return None,
     };
@@ -122,13 +133,14 @@ pub(super) fn advice(phase: &Phase, explanation: &Explanation) -> Option<Sentenc
     (phase.name == PhaseName::BeforeToAfter).then(|| sentence(Rule::Advice, text))
 }
 
-fn anon(component: &Component, causes: &[&Cause]) -> String {
+fn anon(component: &Component, causes: &[&Cause]) -> (Rule, String) {
     let delta = component.delta_bytes();
     let toward = |cause: &&&Cause| (cause.bytes > 0) == (delta > 0);
     let whole = mib(delta.abs());
     let others = causes.iter().filter(toward).count().saturating_sub(1);
     let Some(first) = causes.iter().find(toward) else {
-        return format!("{whole} MiB {} anonymous memory", is_or_was(delta));
+        let text = format!("{whole} MiB {} anonymous memory", is_or_was(delta));
+        return (Rule::Anon, text);
     };
     let bytes = mib(first.bytes.abs().min(delta.abs()));
     let most = first.bytes.unsigned_abs() * 100 >= delta.unsigned_abs() * 60;
@@ -143,9 +155,17 @@ fn anon(component: &Component, causes: &[&Cause]) -> String {
         )
     };
     match first.kind {
-        CauseKind::Gone => format!("{subject}, which has ended"),
-        CauseKind::Shrank => format!("{subject}, which gave it back"),
-        _ => format!("{subject}; {}", comes_back(component)),
+        CauseKind::Gone => (Rule::Anon, format!("{subject}, which has ended")),
+        CauseKind::Shrank => (Rule::Anon, format!("{subject}, which gave it back")),
+        CauseKind::SwappedOut => (
+            Rule::SwappedOut,
+            format!("{subject}, which is in swap now: it comes back when it is used"),
+        ),
+        CauseKind::SwappedIn => (
+            Rule::SwappedIn,
+            format!("{subject}, which came back from swap"),
+        ),
+        _ => (Rule::Anon, format!("{subject}; {}", comes_back(component))),
     }
 }
 
@@ -173,7 +193,7 @@ pub(super) fn attributed_bytes(component: &Component) -> u64 {
     }
 }
 
-fn is_or_was(delta_bytes: i64) -> &'static str {
+pub(super) fn is_or_was(delta_bytes: i64) -> &'static str {
     if delta_bytes < 0 { "was" } else { "is" }
 }
 
@@ -199,7 +219,7 @@ pub(super) fn comes_back(component: &Component) -> &'static str {
     }
 }
 
-fn plain_name(name: ComponentName) -> &'static str {
+pub(super) fn plain_name(name: ComponentName) -> &'static str {
     match name {
         ComponentName::ActiveFile => "active page cache",
         ComponentName::FileOther => {

@@ -4,6 +4,8 @@
 
 mod active_file;
 mod component;
+mod kernel;
+mod ownership;
 mod rule;
 mod subject;
 
@@ -51,7 +53,10 @@ impl Verdict {
             .into_iter()
             .chain(oom_kill(explanation))
             .chain(weakened(explanation))
+            .chain(ownership::child(explanation))
+            .chain(ownership::used_elsewhere(explanation))
             .chain(also(explanation))
+            .chain(ownership::charged_elsewhere(explanation))
             .chain(cache_outside(explanation))
             .chain(component::advice(main_phase(explanation), explanation));
         Self {
@@ -202,17 +207,20 @@ fn cache_outside(explanation: &Explanation) -> Option<Sentence> {
     let mut added = (explanation.page_cache.iter())
         .filter(|row| row.kind == RunKind::CacheAdd)
         .peekable();
-    let first = added.peek().and_then(|row| row.file.as_ref());
+    let first = added
+        .peek()
+        .and_then(|row| Some((row.file.as_ref()?, row.task.as_ref())));
     let watched: u64 = added.map(|row| row.bytes).sum();
     let real = grown > bound || (grown >= LEAST_BYTES && watched >= grown / 2);
     if !real || grown <= delta.unsigned_abs() {
         return None;
     }
-    let file = first.map_or_else(String::new, |file| {
-        format!(", most of {}", words::file(file))
+    let what = first.map_or_else(String::new, |(file, task)| {
+        let by = task.map_or_else(String::new, |task| format!(", by {}", process(task)));
+        format!(", most of {}{by}", words::file(file))
     });
     let text = format!(
-        "Not counted in it: inactive_file {} MiB, page cache used once{file}; a second read would move it into the working set.",
+        "Not counted in it: inactive_file {} MiB, page cache used once{what}; a second read would move it into the working set.",
         signed_mib(grown as i64)
     );
     Some(sentence(Rule::CacheOutside, text))

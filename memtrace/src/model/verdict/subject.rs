@@ -10,11 +10,16 @@ use crate::{
 /// A file or process "is" the change if at least this much of it is its own.
 const MOST_PERCENT: u64 = 60;
 
+/// Processes with less than the hundredth part are not counted.
+const LEAST_SHARE: u64 = 100;
+
 /// The leaders of some causes. All figures are nets, in the direction asked for.
 pub(super) struct Subject<'a> {
     total_bytes: u64,
     file: Option<(&'a FileRef, u64)>,
     files: usize,
+    /// Beside those that are counted, many that are not.
+    many: bool,
     task: Option<&'a TaskRef>,
     tasks: usize,
 }
@@ -46,6 +51,9 @@ impl<'a> Subject<'a> {
             total_bytes,
             file,
             files: by_file.len(),
+            many: causes
+                .iter()
+                .any(|cause| signed(cause) > 0 && cause.summed.is_some()),
             task: None,
             tasks: 0,
         };
@@ -68,7 +76,11 @@ impl<'a> Subject<'a> {
                 (entry.1, entry.2) = (bytes, task);
             }
         }
-        subject.tasks = by_pid.len();
+        // Whoever drained one batch of a thousand is not worth a word.
+        let all: u64 = by_pid.values().map(|(bytes, _, _)| bytes).sum();
+        subject.tasks = (by_pid.values())
+            .filter(|(bytes, _, _)| bytes * LEAST_SHARE >= all)
+            .count();
         subject.task = by_pid
             .into_values()
             .reduce(|best, next| if next.0 > best.0 { next } else { best })
@@ -82,10 +94,21 @@ impl<'a> Subject<'a> {
             .map_or(self.total_bytes, |(_, bytes)| bytes)
     }
 
+    /// The file that is most of it, if one is.
+    pub(super) fn file(&self) -> Option<&'a FileRef> {
+        self.main_file().map(|(file, _)| file)
+    }
+
     /// `/data/t.log`, or `12 files, most of it /data/t.log (3.0 MiB),`
     pub(super) fn files(&self) -> String {
         match (self.main_file(), self.file) {
             (Some((file, _)), _) => words::file(file),
+            (None, Some((file, bytes))) if self.many => format!(
+                "many files, first of them {} ({} MiB),",
+                words::file(file),
+                words::mib(bytes as i64)
+            ),
+            (None, None) if self.many => "many files".to_owned(),
             (None, Some((file, bytes))) => format!(
                 "{} files, first of them {} ({} MiB),",
                 self.files,
@@ -99,8 +122,9 @@ impl<'a> Subject<'a> {
     /// `cat (pid 4711)`, or `cat (pid 4711) and 3 others`
     pub(super) fn tasks(&self) -> String {
         match (self.task, self.tasks) {
+            (None, _) if self.many => "many processes".to_owned(),
             (None, _) => "an unknown process".to_owned(),
-            (Some(task), 1) => words::process(task),
+            (Some(task), 0 | 1) => words::process(task),
             (Some(task), 2) => format!("{} and 1 other", words::process(task)),
             (Some(task), tasks) => format!("{} and {} others", words::process(task), tasks - 1),
         }

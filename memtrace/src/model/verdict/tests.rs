@@ -1,3 +1,7 @@
+mod document;
+mod kernel;
+mod ownership;
+
 use insta::assert_snapshot;
 use memtrace_ebpf::record::RunKind;
 
@@ -224,7 +228,7 @@ fn shmem_freed() {
 }
 
 #[test]
-fn kernel() {
+fn slab() {
     let explanation = Story::begin().end(|after| grow!(after, 30, kernel, slab_reclaimable));
     assert_snapshot!(told(&explanation), @r#"
     kernel: Working set +30.0 MiB: 30.0 MiB is kernel memory: reclaimable slab (dentries, inodes); the kernel can free most of it.
@@ -302,7 +306,7 @@ fn page_cache_that_is_not_counted() {
         });
     assert_snapshot!(told(&explanation), @r#"
     kernel: Working set +3.0 MiB: 3.0 MiB is kernel memory: reclaimable slab (dentries, inodes); the kernel can free most of it.
-    cache_outside: Not counted in it: inactive_file +100.0 MiB, page cache used once, most of /data/t.log; a second read would move it into the working set.
+    cache_outside: Not counted in it: inactive_file +100.0 MiB, page cache used once, most of /data/t.log, by cat (pid 4711); a second read would move it into the working set.
     "#);
 }
 

@@ -275,6 +275,7 @@ fn what_a_run_does_not_know_is_none() {
         tgid: 0,
         memcg_id: 0,
         inode: 0,
+        device: 0,
         flags: run_flags::TASK_UNCERTAIN,
         ..run_record()
     };
@@ -284,6 +285,17 @@ fn what_a_run_does_not_know_is_none() {
     assert_eq!(event.file, None);
     assert!(!event.task_certain);
     assert!(!event.in_reclaim);
+}
+
+#[test]
+fn a_system_v_segment_may_be_inode_0() {
+    let record = RunRecord {
+        inode: 0,
+        device: 1,
+        ..run_record()
+    };
+    let file = run(&record, RECEIVED_NS).unwrap().file.unwrap();
+    assert_eq!((file.device, file.inode), (1, 0));
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use memtrace_ebpf::record::RunKind;
 use serde::Serialize;
 
-use crate::model::{Cause, CgroupRef, FileRef, Ledger, Rest, TaskRef, Traffic, capped};
+use crate::model::{
+    Cause, CgroupRef, FileRef, Held, Ledger, Rest, Summed, TaskRef, Traffic, capped,
+};
 
 /// Causes of one component that are listed one by one; the others are summed in one entry.
 const CAUSES_PER_COMPONENT: usize = 200;
@@ -20,6 +22,14 @@ pub(super) struct CauseJson<'a> {
     task: Option<TaskJson<'a>>,
     charged_cgroup: Option<&'a str>,
     charged_cgroup_id: Option<u64>,
+    /// Of kernel memory: what it is, and how many more of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_count: Option<i64>,
+    /// What is not told apart: `files`, `processes`, `both`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    summed: Option<&'static str>,
     /// How many causes a `rest` entry sums up.
     #[serde(skip_serializing_if = "Option::is_none")]
     causes: Option<usize>,
@@ -62,6 +72,8 @@ struct TrafficJson<'a> {
     task: Option<TaskJson<'a>>,
     charged_cgroup: Option<&'a str>,
     charged_cgroup_id: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    summed: Option<&'static str>,
 }
 
 /// The causes of every component, capped, the sum kept.
@@ -87,6 +99,9 @@ impl<'a> From<&'a Cause> for CauseJson<'a> {
             task: cause.task.as_ref().map(TaskJson::from),
             charged_cgroup: path(&cause.charged_cgroup),
             charged_cgroup_id: cause.charged_cgroup.as_ref().map(|cgroup| cgroup.id),
+            held: cause.held.map(Held::as_str),
+            held_count: cause.held.and_then(Held::count),
+            summed: cause.summed.map(Summed::as_str),
             causes: None,
         }
     }
@@ -103,6 +118,9 @@ impl CauseJson<'_> {
             task: None,
             charged_cgroup: None,
             charged_cgroup_id: None,
+            held: None,
+            held_count: None,
+            summed: None,
             causes: Some(rest.causes),
         }
     }
@@ -169,6 +187,7 @@ impl<'a> From<&'a Traffic> for TrafficJson<'a> {
             task: row.task.as_ref().map(TaskJson::from),
             charged_cgroup: path(&row.charged_cgroup),
             charged_cgroup_id: row.charged_cgroup.as_ref().map(|cgroup| cgroup.id),
+            summed: row.summed.map(Summed::as_str),
         }
     }
 }

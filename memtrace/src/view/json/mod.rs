@@ -2,8 +2,10 @@
 //! without a new version, but none is removed or given another meaning.
 
 mod cause;
+mod children;
 mod comeback;
 mod exact;
+mod hints;
 mod phase;
 mod reclaim;
 mod session;
@@ -13,8 +15,10 @@ use serde::Serialize;
 
 use self::{
     cause::{CauseJson, TrafficList},
+    children::ChildrenJson,
     comeback::ComebackJson,
     exact::ExactJson,
+    hints::KernelHintsJson,
     phase::{ComponentJson, ErrorBoundJson, PhaseJson, WorkingSetJson},
     reclaim::ReclaimJson,
     session::{
@@ -58,6 +62,9 @@ struct ExplainJson<'a> {
     exact: Option<Vec<ExactJson<'a>>>,
     page_cache: TrafficList<'a>,
     used_but_charged_elsewhere: TrafficList<'a>,
+    charged_but_used_elsewhere: TrafficList<'a>,
+    children: Option<ChildrenJson<'a>>,
+    kernel_hints: KernelHintsJson<'a>,
     reclaim: ReclaimJson<'a>,
     refaults: Option<RefaultsJson>,
     oom_kills: Vec<OomKillJson<'a>>,
@@ -79,6 +86,9 @@ impl<'a> From<&'a Explanation> for ExplainJson<'a> {
             exact,
             page_cache,
             foreign,
+            used_elsewhere,
+            children,
+            hints,
             oom_kills,
             reclaim,
             refaults,
@@ -111,6 +121,9 @@ impl<'a> From<&'a Explanation> for ExplainJson<'a> {
                 .map(|changes| changes.iter().map(ExactJson::from).collect()),
             page_cache: TrafficList::from(page_cache.as_slice()),
             used_but_charged_elsewhere: TrafficList::from(foreign.as_slice()),
+            charged_but_used_elsewhere: TrafficList::from(used_elsewhere.as_slice()),
+            children: children.as_ref().map(ChildrenJson::from),
+            kernel_hints: KernelHintsJson::from(hints),
             reclaim: ReclaimJson::new(reclaim, facts.page_size_bytes),
             refaults: refaults.map(RefaultsJson::from),
             oom_kills: oom_kills.iter().map(OomKillJson::from).collect(),

@@ -2,7 +2,8 @@
 
 use super::cells::{NOTE_WIDTH, is_visible, row, shorten};
 use crate::model::{
-    Cause, CauseKind, Component, Explanation, Phase, PhaseName, Reclaimable, capped,
+    Cause, CauseKind, Component, ComponentName, Explanation, Held, Phase, PhaseName, Reclaimable,
+    Summed, capped,
     words::{file, mib, process_cell, signed_mib},
 };
 
@@ -101,6 +102,8 @@ fn kind_label(kind: CauseKind) -> &'static str {
         CauseKind::Shrank => "shrank",
         CauseKind::New => "new",
         CauseKind::Gone => "gone",
+        CauseKind::SwappedOut => "to swap",
+        CauseKind::SwappedIn => "from swap",
     }
 }
 
@@ -113,7 +116,16 @@ fn who(cause: &Cause, target: &str) -> String {
         .and_then(|cgroup| cgroup.path.as_deref()?.strip_prefix(target))
         .filter(|below| !below.is_empty())
         .map(|below| format!("in {}", shorten(below.trim_start_matches('/'), 20)));
-    let others: Vec<String> = task.into_iter().chain(child).collect();
+    let held = cause
+        .held
+        .filter(|_| cause.component != ComponentName::Pagetables);
+    let many_processes = (cause.summed == Some(Summed::Processes)).then(|| many(Summed::Processes));
+    let task = task.or(many_processes.map(str::to_owned));
+    let others: Vec<String> = task
+        .into_iter()
+        .chain(held.map(self::held))
+        .chain(child)
+        .collect();
     let others = others.join("  ");
     match &cause.file {
         Some(of) => {
@@ -123,7 +135,31 @@ fn who(cause: &Cause, target: &str) -> String {
                 .max(16);
             format!("{}  {others}", shorten(&file(of), room))
         }
-        None => others,
+        None => {
+            let many = cause.summed.map(many);
+            many.into_iter()
+                .chain([others.as_str()])
+                .collect::<Vec<_>>()
+                .join("  ")
+        }
+    }
+}
+
+/// What stands for what is not told apart.
+pub(super) fn many(summed: Summed) -> &'static str {
+    match summed {
+        Summed::Files => "many files",
+        Summed::Processes => "many processes",
+        Summed::Both => "many files, many processes",
+    }
+}
+
+fn held(held: Held) -> String {
+    match held {
+        Held::Threads(count) => format!("{count:+} threads"),
+        Held::Pagetables => "page tables".to_owned(),
+        Held::Sockets(Some(count)) => format!("waits in sockets ({count:+})"),
+        Held::Sockets(None) => "waits in sockets".to_owned(),
     }
 }
 

@@ -4,19 +4,22 @@ use memtrace_ebpf::record::RunKind;
 
 use super::{
     cells::{NOTE_WIDTH, is_visible, row, shorten},
+    change::many,
     reclaim,
 };
 use crate::{
-    input::LruKind,
+    input::{LruKind, Scope},
     model::{
-        Explanation, Traffic,
-        words::{escaped, file, mib, process_cell},
+        CgroupRef, Explanation, Traffic,
+        words::{self, escaped, file, mib, process_cell},
     },
     view::time::{rfc3339, seconds},
 };
 
 /// Rows of traffic.
 const ROWS: usize = 3;
+/// Rows of kills, and of processes that a command left.
+const KILLS: usize = 5;
 
 /// Target and window; with a command, what became of it.
 pub(super) fn session(explanation: &Explanation) -> Vec<String> {
@@ -39,8 +42,11 @@ pub(super) fn session(explanation: &Explanation) -> Vec<String> {
         };
         let argv = escaped(&run.argv.join(" "));
         lines.push(format!("RUN     {}  {ending}", shorten(&argv, 50)));
-        for (pid, comm) in &run.left_behind {
+        for (pid, comm) in run.left_behind.iter().take(KILLS) {
             lines.push(format!("        left running: {}[{pid}]", escaped(comm)));
+        }
+        if let Some(more @ 1..) = run.left_behind.len().checked_sub(KILLS) {
+            lines.push(format!("        and {more} more"));
         }
     }
     lines
@@ -56,11 +62,19 @@ pub(super) fn lines(explanation: &Explanation) -> Vec<String> {
             LruKind::MultiGen => "into which generation is not told",
         },
         &explanation.page_cache,
+        &explanation.facts.scope,
     ));
     lines.extend(traffic(
         "USED, NOT PAID FOR",
         "charged elsewhere",
         &explanation.foreign,
+        &explanation.facts.scope,
+    ));
+    lines.extend(traffic(
+        "PAID FOR, NOT USED",
+        "used by another cgroup's processes",
+        &explanation.used_elsewhere,
+        &explanation.facts.scope,
     ));
     lines.extend(reclaim::lines(explanation));
     if let Some(refaults) = &explanation.refaults
@@ -74,7 +88,8 @@ pub(super) fn lines(explanation: &Explanation) -> Vec<String> {
             mib(refaults.file_bytes as i64)
         ));
     }
-    for kill in &explanation.oom_kills {
+    let (shown, rest) = (explanation.oom_kills).split_at(explanation.oom_kills.len().min(KILLS));
+    for kill in shown {
         lines.push(format!(
             "OOM KILL  {}  {}; allocation by {}",
             rfc3339(kill.unix_ns),
@@ -82,10 +97,22 @@ pub(super) fn lines(explanation: &Explanation) -> Vec<String> {
             process_cell(&kill.trigger)
         ));
     }
+    if !rest.is_empty() {
+        lines.push(format!(
+            "          and {} more: `memtrace oom watch`",
+            rest.len()
+        ));
+    }
     lines
 }
 
-fn traffic(title: &str, note: &str, rows: &[Traffic]) -> Vec<String> {
+/// It is the target or below it.
+fn is_below(cgroup: &CgroupRef, target: &Scope) -> bool {
+    let is_below = |path: &str| path.starts_with(&format!("{}/", target.cgroup_path));
+    cgroup.id == target.cgroup_id || cgroup.path.as_deref().is_some_and(is_below)
+}
+
+fn traffic(title: &str, note: &str, rows: &[Traffic], target: &Scope) -> Vec<String> {
     let rows: Vec<&Traffic> = rows
         .iter()
         .filter(|traffic| is_visible(traffic.bytes as i64))
@@ -96,8 +123,19 @@ fn traffic(title: &str, note: &str, rows: &[Traffic]) -> Vec<String> {
     }
     let mut lines = vec![row(title, "MiB", note)];
     for traffic in shown {
-        let who = traffic.task.as_ref().map_or_else(String::new, process_cell);
-        let what = traffic.file.as_ref().map_or_else(|| "?".to_owned(), file);
+        let payer = traffic
+            .charged_cgroup
+            .as_ref()
+            .filter(|cgroup| !is_below(cgroup, target));
+        let who = (traffic.task.as_ref().map(process_cell).into_iter())
+            .chain(payer.map(|cgroup| format!("on {}", shorten(&words::cgroup(cgroup), 24))))
+            .collect::<Vec<_>>()
+            .join("  ");
+        let what = match (&traffic.file, traffic.summed) {
+            (Some(of), _) => file(of),
+            (None, Some(summed)) => many(summed).to_owned(),
+            (None, None) => "?".to_owned(),
+        };
         let room = NOTE_WIDTH.saturating_sub(who.chars().count() + 2).max(16);
         lines.push(row(
             &format!("  {}", label(traffic)),

@@ -2,6 +2,7 @@
 
 mod cells;
 mod change;
+mod children;
 mod comeback;
 mod events;
 mod exact;
@@ -22,6 +23,7 @@ pub fn render(explanation: &Explanation) -> String {
     lines.extend(events::session(explanation));
     lines.extend(views::lines(explanation));
     lines.extend(change::lines(explanation));
+    lines.extend(children::lines(explanation));
     lines.extend(comeback::lines(explanation));
     lines.extend(exact::lines(explanation));
     lines.extend(events::lines(explanation));

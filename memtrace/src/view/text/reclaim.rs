@@ -12,6 +12,8 @@ use crate::{
 
 /// Rows of evicted files.
 const ROWS: usize = 3;
+/// Causes and targets of reclaim.
+const CAUSES: usize = 4;
 
 /// Two lines a cause; what was evicted, on whose behalf.
 pub(super) fn lines(explanation: &Explanation) -> Vec<String> {
@@ -19,7 +21,8 @@ pub(super) fn lines(explanation: &Explanation) -> Vec<String> {
     let bytes = |pages: u64| pages.saturating_mul(explanation.facts.page_size_bytes) as i64;
     let target = |cgroup: &CgroupRef| whose(cgroup, explanation);
     let mut lines = Vec::new();
-    for group in &reclaim.causes {
+    let (shown, rest) = (reclaim.causes).split_at(reclaim.causes.len().min(CAUSES));
+    for group in shown {
         let of = group
             .target
             .as_ref()
@@ -30,10 +33,21 @@ pub(super) fn lines(explanation: &Explanation) -> Vec<String> {
             group.passes,
             mib(bytes(group.reclaimed_pages)),
         ));
+        let ms = |ns: u64| format!("{:.1}", seconds(ns) * 1e3);
         lines.push(format!(
-            "         stall p99 {:.1} ms, sum {:.1} ms",
-            seconds(group.stall.p99_ns) * 1e3,
-            seconds(group.stall_total_ns) * 1e3
+            "         stall, ms: p50 {}, p90 {}, p99 {}, max {}; sum {}",
+            ms(group.stall.p50_ns),
+            ms(group.stall.p90_ns),
+            ms(group.stall.p99_ns),
+            ms(group.stall.max_ns),
+            ms(group.stall_total_ns)
+        ));
+    }
+    if !rest.is_empty() {
+        let passes: u64 = rest.iter().map(|group| group.passes).sum();
+        lines.push(format!(
+            "         {} more causes and targets: passes {passes}",
+            rest.len()
         ));
     }
     let evictions = reclaim.evictions.as_deref().unwrap_or_default();
@@ -79,7 +93,7 @@ fn why(group: &ReclaimGroup) -> &'static str {
     }
 }
 
-/// The target itself, a cgroup below it, or one above it, whose path a session does not learn.
+/// The target itself, a cgroup below it, or one elsewhere, most often above it.
 fn whose(cgroup: &CgroupRef, explanation: &Explanation) -> String {
     let scope = &explanation.facts.scope;
     if cgroup.id == scope.cgroup_id {
@@ -90,6 +104,7 @@ fn whose(cgroup: &CgroupRef, explanation: &Explanation) -> String {
             let below = path.strip_prefix(&scope.cgroup_path).unwrap_or(path);
             shorten(&escaped(below.trim_start_matches('/')), 20)
         }
+        None if cgroup.gone => "a cgroup that is gone".to_owned(),
         None => "a cgroup above".to_owned(),
     }
 }

@@ -5,14 +5,22 @@ use std::{
     io::Write as _,
     os::unix::fs::{FileExt as _, MetadataExt as _},
     path::Path,
+    ptr,
 };
 
 use anyhow::Context as _;
-use rustix::{fs::Advice, param::page_size};
+use rustix::{
+    fs::Advice,
+    mm::{MapFlags, ProtFlags, mmap, munmap},
+    param::page_size,
+};
 use serde_json::json;
 
-/// Writes `bytes` zeros in writes of `chunk` bytes, and syncs, so that no page stays dirty.
-pub(crate) fn write(path: &Path, bytes: u64, chunk: usize) -> anyhow::Result<()> {
+use crate::processes::hold;
+
+/// Writes `bytes` zeros in writes of `chunk` bytes, and syncs, so that no page stays dirty, unless
+/// they are to.
+pub(crate) fn write(path: &Path, bytes: u64, chunk: usize, dirty: bool) -> anyhow::Result<()> {
     let mut file = File::create(path).with_context(|| format!("creating {}", path.display()))?;
     let zeros = vec![0; chunk];
     let mut left = bytes;
@@ -22,8 +30,43 @@ pub(crate) fn write(path: &Path, bytes: u64, chunk: usize) -> anyhow::Result<()>
             .with_context(|| format!("writing {}", path.display()))?;
         left -= now as u64;
     }
+    if dirty {
+        return Ok(());
+    }
     file.sync_all()
         .with_context(|| format!("syncing {}", path.display()))
+}
+
+/// Reads a file through a mapping, `times` over. Each time the mapping goes, the kernel marks the pages
+/// that were touched as accessed (mm/memory.c, `zap_present_folio_ptes`).
+pub(crate) fn map(path: &Path, times: u32, hold_s: f64) -> anyhow::Result<()> {
+    let file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
+    let bytes = file.metadata()?.len() as usize;
+    for _ in 0..times {
+        // SAFETY: the kernel chooses an address of its own, so no other memory is replaced.
+        let start = unsafe {
+            mmap(
+                ptr::null_mut(),
+                bytes,
+                ProtFlags::READ,
+                MapFlags::SHARED,
+                &file,
+                0,
+            )
+        }
+        .with_context(|| format!("mapping {}", path.display()))?;
+        for offset in (0..bytes).step_by(page_size()) {
+            // SAFETY: inside the mapping, which is readable; nobody truncates the file.
+            unsafe { start.cast::<u8>().add(offset).read_volatile() };
+        }
+        // SAFETY: nothing borrows from the mapping.
+        unsafe { munmap(start, bytes) }.context("munmap")?;
+    }
+    println!(
+        "{}",
+        json!({"event": "holding", "pid": std::process::id(), "bytes": bytes})
+    );
+    hold(hold_s)
 }
 
 /// Reads all pages, one `pread` each, `times` over.

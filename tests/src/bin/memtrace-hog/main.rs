@@ -6,8 +6,10 @@
 
 mod files;
 mod herd;
+mod kernel;
 mod memory;
 mod processes;
+mod shared;
 mod storm;
 mod turns;
 
@@ -31,6 +33,16 @@ enum What {
         bytes: u64,
         #[arg(long, default_value_t = 4096)]
         chunk: usize,
+        /// Leave the pages dirty.
+        #[arg(long)]
+        dirty: bool,
+    },
+    /// Map FILE, read a byte of each page, unmap it; TIMES over.
+    Map {
+        file: PathBuf,
+        times: u32,
+        #[arg(long, default_value_t = 0.0)]
+        hold: f64,
     },
     /// Read the whole of FILE, page by page, TIMES over.
     Reread {
@@ -70,6 +82,49 @@ enum What {
         rate_kib: u64,
         #[arg(long, default_value_t = 0.0)]
         hold: f64,
+    },
+    /// Write BYTES to a memfd called NAME and hold it open.
+    Memfd {
+        name: String,
+        bytes: u64,
+        #[arg(long, default_value_t = 0.0)]
+        hold: f64,
+    },
+    /// Write to all of a System V segment of BYTES and stay attached.
+    Sysv {
+        bytes: usize,
+        #[arg(long, default_value_t = 0.0)]
+        hold: f64,
+    },
+    /// Look up NAMES names in FOLDER that do not exist.
+    Dentries {
+        folder: PathBuf,
+        names: u64,
+        #[arg(long, default_value_t = 0.0)]
+        hold: f64,
+    },
+    /// Start COUNT threads that do nothing.
+    Threads {
+        count: usize,
+        #[arg(long, default_value_t = 0.0)]
+        hold: f64,
+    },
+    /// Open PAIRS pairs of TCP sockets and write until nothing more fits, or up to BYTES each.
+    Sockets {
+        pairs: usize,
+        bytes: usize,
+        #[arg(long, default_value_t = 0.0)]
+        hold: f64,
+    },
+    /// Make the kernel allocate TABLES page tables, and nothing else.
+    PageTables {
+        tables: usize,
+        #[arg(long, default_value_t = 0.0)]
+        hold: f64,
+    },
+    /// Allocate and touch BYTES of anonymous memory; touch it again at a line on standard input.
+    AnonAgain {
+        bytes: usize,
     },
     /// One process for each number of `--pages`, all on one CPU, taking turns by a token: in its
     /// turn each reads that many pages. One FILE is shared; else there is one FILE for each.
@@ -123,7 +178,24 @@ enum What {
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().what {
-        What::Write { file, bytes, chunk } => files::write(&file, bytes, chunk),
+        What::Write {
+            file,
+            bytes,
+            chunk,
+            dirty,
+        } => files::write(&file, bytes, chunk, dirty),
+        What::Map { file, times, hold } => files::map(&file, times, hold),
+        What::Memfd { name, bytes, hold } => shared::memfd(&name, bytes, hold),
+        What::Sysv { bytes, hold } => shared::sysv(bytes, hold),
+        What::Dentries {
+            folder,
+            names,
+            hold,
+        } => kernel::dentries(&folder, names, hold),
+        What::Threads { count, hold } => kernel::threads(count, hold),
+        What::Sockets { pairs, bytes, hold } => kernel::sockets(pairs, bytes, hold),
+        What::PageTables { tables, hold } => kernel::page_tables(tables, hold),
+        What::AnonAgain { bytes } => memory::anon_again(bytes),
         What::Reread { file, times } => files::reread(&file, times),
         What::Fadvise { file } => files::fadvise(&file),
         What::Anon {

@@ -21,6 +21,27 @@ pub(crate) fn anon(bytes: usize, hold_s: f64, linger_s: f64) -> anyhow::Result<(
     Ok(())
 }
 
+/// Allocates and writes to `bytes`; at a line on standard input it reads each page again, and says so.
+pub(crate) fn anon_again(bytes: usize) -> anyhow::Result<()> {
+    let memory = black_box(vec![1_u8; bytes]);
+    println!(
+        "{}",
+        json!({"event": "holding", "pid": std::process::id(), "bytes": memory.len()})
+    );
+    std::io::stdin()
+        .read_line(&mut String::new())
+        .context("waiting for the word to touch it again")?;
+    let sum: u64 = memory
+        .iter()
+        .step_by(rustix::param::page_size())
+        .map(|byte| u64::from(*byte))
+        .sum();
+    println!("{}", json!({"event": "touched", "pages": sum}));
+    hold(0.0)?;
+    drop(black_box(memory));
+    Ok(())
+}
+
 /// Fills a file of a tmpfs and keeps it open.
 pub(crate) fn shmem(path: &Path, bytes: u64, rate_kib: u64, hold_s: f64) -> anyhow::Result<()> {
     let mut file = File::create(path).with_context(|| format!("creating {}", path.display()))?;

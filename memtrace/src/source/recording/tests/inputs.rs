@@ -257,6 +257,8 @@ fn facts() -> Input {
             optional: false,
             opt_in: Some("--exact".into()),
         }],
+        thread_stack_bytes: Some(16 << 10),
+        dentry_bytes: None,
         scope: Scope {
             target: "cat /data/t.log".into(),
             cgroup_path: "/memtrace-1".into(),
@@ -321,6 +323,12 @@ fn sample() -> Input {
             swap_pages: 4,
             pagetable_bytes: 4096,
             oom_score_adj: -1000,
+            threads: Some(5),
+            kernel_time_ns: Some(6),
+            sockets: Some(SocketUsage {
+                count: 7,
+                queued_bytes: 8,
+            }),
         }]),
         hooks: vec![HookCounters {
             hook: "lru_activate".into(),
@@ -348,5 +356,14 @@ fn sample() -> Input {
             }],
         }]),
         lru: Some(LruKind::MultiGen),
+        dentries: Some(Dentries {
+            total: 10,
+            negative: Some(9),
+        }),
+        children: Some(vec![ChildSample {
+            id: 62,
+            path: "/memtrace-1/a".into(),
+            working_set_bytes: 5,
+        }]),
     }))
 }

@@ -1,9 +1,14 @@
-//! What the page hooks counted, summed.
+//! What the page hooks counted, summed, in bounded memory.
 
-use std::collections::BTreeMap;
+mod heavy;
+mod table;
+
+#[cfg(test)]
+mod tests;
 
 use memtrace_ebpf::record::RunKind;
 
+pub use self::table::{RunTable, Summed};
 use crate::input::{FileId, RunEvent};
 
 /// What pages are summed by. The cgroup that pays for them and the process that touched them are
@@ -24,6 +29,8 @@ pub struct RunKey {
     pub task_certain: bool,
     /// The process was reclaiming.
     pub in_reclaim: bool,
+    /// What was known and is no longer told apart, in a session with more than a table holds.
+    pub summed: Option<Summed>,
 }
 
 impl From<&RunEvent> for RunKey {
@@ -36,6 +43,7 @@ impl From<&RunEvent> for RunKey {
             target_cgroup_id: run.target_cgroup_id,
             task_certain: run.task_certain,
             in_reclaim: run.in_reclaim,
+            summed: None,
         }
     }
 }
@@ -49,37 +57,24 @@ pub struct RunSum {
     pub folios: u64,
 }
 
-/// Runs summed by [`RunKey`], in a fixed order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RunTable(BTreeMap<RunKey, RunSum>);
-
-impl RunTable {
-    /// Adds one run.
-    pub fn add(&mut self, run: &RunEvent) {
-        self.add_sum(
-            RunKey::from(run),
-            RunSum {
-                pages: run.pages,
-                folios: run.folios,
-            },
-        );
+impl RunSum {
+    fn add(&mut self, other: Self) {
+        self.pages = self.pages.saturating_add(other.pages);
+        self.folios = self.folios.saturating_add(other.folios);
     }
 
-    /// Moves everything of `later` into this table.
-    pub fn merge(&mut self, later: &mut Self) {
-        for (key, sum) in std::mem::take(&mut later.0) {
-            self.add_sum(key, sum);
+    /// Takes up to so many pages away, and folios in proportion.
+    fn split_off(&mut self, pages: u64) -> Self {
+        let taken = pages.min(self.pages);
+        let folios = match self.pages {
+            0 => self.folios,
+            all => (u128::from(self.folios) * u128::from(taken) / u128::from(all)) as u64,
+        };
+        self.pages -= taken;
+        self.folios -= folios;
+        Self {
+            pages: taken,
+            folios,
         }
-    }
-
-    /// Every sum, in the order of its key.
-    pub fn iter(&self) -> impl Iterator<Item = (&RunKey, &RunSum)> {
-        self.0.iter()
-    }
-
-    fn add_sum(&mut self, key: RunKey, sum: RunSum) {
-        let total = self.0.entry(key).or_default();
-        total.pages = total.pages.saturating_add(sum.pages);
-        total.folios = total.folios.saturating_add(sum.folios);
     }
 }

@@ -1,0 +1,140 @@
+//! A scenario: something happens in a cgroup, the kernel's own counters say which part of memory it
+//! was, and the verdict must name that part, the file and the process.
+
+use anyhow::{Context as _, ensure};
+
+use super::room::Room;
+use crate::{bound, cgroup::Version, session::Explained, suite::Outcome};
+
+/// What a scenario must be told as.
+pub(super) struct Expected<'a> {
+    /// Of the working set, by memory.stat's v2 name: the part that changes most.
+    pub(super) component: &'a str,
+    /// Rules that may say so; the first sentence must be one of theirs.
+    pub(super) rules: &'a [&'a str],
+    /// What the verdict must name.
+    pub(super) names: Vec<String>,
+}
+
+/// Parts of kernel memory, which v1 does not tell apart.
+const KERNEL: [&str; 6] = [
+    "kernel_stack",
+    "pagetables",
+    "slab_reclaimable",
+    "slab_unreclaimable",
+    "percpu",
+    "vmalloc",
+];
+
+/// `Some(reason)` if this kernel does not count a part of memory apart from others.
+pub(super) fn uncounted(room: &Room<'_>, component: &str) -> Option<Outcome> {
+    let reason = format!("memory.stat has no {component} here");
+    let component = counted_as(room, component);
+    let figure = kernels_figure(room, component);
+    figure.err().map(|_| Outcome::Skipped(reason))
+}
+
+/// v1 counts all kernel memory as one.
+fn counted_as<'a>(room: &Room<'_>, component: &'a str) -> &'a str {
+    match room.cgroup.version() {
+        Version::V1 if KERNEL.contains(&component) => "kernel",
+        _ => component,
+    }
+}
+
+/// Watches the room's cgroup while `work` is done, and judges the answer.
+pub(super) fn told<'a>(
+    room: &Room<'_>,
+    component: &'a str,
+    work: impl FnOnce() -> anyhow::Result<Expected<'a>>,
+) -> anyhow::Result<(Explained, Outcome)> {
+    let component = counted_as(room, component);
+    let watch = room.watch()?;
+    let before = kernels_figure(room, component)?;
+    let expected = Expected {
+        component,
+        ..work()?
+    };
+    room.cgroup.read_settled()?;
+    let after = kernels_figure(room, component)?;
+    let explained = watch.finish()?;
+    let outcome = judge(room, &explained, &expected, after - before)?;
+    Ok((explained, outcome))
+}
+
+/// The component is the kernel's figure, it leads, and the verdict names what it must.
+pub(super) fn judge(
+    room: &Room<'_>,
+    explained: &Explained,
+    expected: &Expected<'_>,
+    kernel_bytes: i64,
+) -> anyhow::Result<Outcome> {
+    let answer = &explained.answer;
+    let Expected {
+        component,
+        rules,
+        names,
+    } = expected;
+    let told = answer
+        .component(component)
+        .with_context(|| format!("no component {component}"))?;
+    let slack = bound::justified_bytes(room.host) as i64;
+    ensure!(
+        (told - kernel_bytes).abs() <= slack,
+        "{component} {told}, the kernel says {kernel_bytes}"
+    );
+    let largest = answer
+        .components
+        .iter()
+        .max_by_key(|part| part.delta_bytes.abs())
+        .context("no components")?;
+    ensure!(
+        largest.name == *component,
+        "{component} changed by {told}, but {largest:?} more: the workload did something else"
+    );
+    let verdict = verdict(explained)?;
+    let (rule, text) = (&verdict.0, &verdict.1);
+    ensure!(rules.contains(&rule.as_str()), "{rule}: {text}");
+    for name in names {
+        ensure!(text.contains(name.as_str()), "{name:?} is not in {text:?}");
+    }
+    Ok(Outcome::Passed(format!(
+        "{component} {told:+}, kernel {kernel_bytes:+}; {rule}: {text}"
+    )))
+}
+
+/// The first sentence's rule, and all that was said.
+pub(super) fn verdict(explained: &Explained) -> anyhow::Result<(String, String)> {
+    let answer: serde_json::Value = serde_json::from_slice(&explained.finished.stdout)
+        .or_else(|_| last_object(&explained.finished.stdout))?;
+    let rule = answer["verdict_rules"][0].as_str().context("no rule")?;
+    let text = answer["verdict"].as_str().context("no verdict")?;
+    Ok((rule.to_owned(), text.to_owned()))
+}
+
+/// The answer, after what a command printed.
+fn last_object(stdout: &[u8]) -> anyhow::Result<serde_json::Value> {
+    let text = String::from_utf8_lossy(stdout);
+    let start = text.rfind("\n{").context("no answer")?;
+    Ok(serde_json::from_str(&text[start..])?)
+}
+
+/// `memtrace-hog (pid 4711)`: how the verdict names a workload.
+pub(super) fn hog(pid: u32) -> String {
+    format!("memtrace-hog (pid {pid})")
+}
+
+/// A component as the kernel counts it, in bytes.
+fn kernels_figure(room: &Room<'_>, component: &str) -> anyhow::Result<i64> {
+    let cgroup = &room.cgroup;
+    let bytes = match (cgroup.version(), component) {
+        (Version::V1, "kernel") => cgroup.number("memory.kmem.usage_in_bytes")?,
+        (Version::V1, "anon") => cgroup
+            .key("memory.stat", "rss")
+            .context("no total_rss in memory.stat")?,
+        _ => cgroup
+            .key("memory.stat", component)
+            .with_context(|| format!("no {component} in memory.stat"))?,
+    };
+    Ok(bytes as i64)
+}
