@@ -8,6 +8,7 @@ pub mod aggregate;
 pub mod cgroup;
 pub mod command;
 pub mod files;
+pub mod identity;
 pub mod input;
 pub mod kernel;
 pub mod model;

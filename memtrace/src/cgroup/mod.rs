@@ -26,6 +26,10 @@ mod fixture;
 #[cfg(test)]
 pub(crate) mod live;
 
+pub(crate) use self::{
+    container::id_in_name as container_id_in,
+    unit::{is_unit, unit_of},
+};
 pub use self::{
     error::CgroupError,
     hierarchy::{Cgroup, Hierarchy},
