@@ -15,6 +15,7 @@ mod names;
 pub mod oom;
 mod processes;
 mod reclaim;
+pub mod risk;
 mod runs;
 mod trust;
 mod verdict;
