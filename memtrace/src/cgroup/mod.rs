@@ -6,6 +6,7 @@
 
 mod container;
 mod error;
+mod handle;
 mod hierarchy;
 mod kernel_file;
 mod mount;
@@ -32,6 +33,7 @@ pub(crate) use self::{
 };
 pub use self::{
     error::CgroupError,
+    handle::CgroupHandle,
     hierarchy::{Cgroup, Hierarchy},
     mount::{Mount, MountError, choose_mount, parse_mountinfo},
     oom::oom_cgroups,

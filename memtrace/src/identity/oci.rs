@@ -44,6 +44,11 @@ impl OciFolders {
         Self(folders)
     }
 
+    /// The folders.
+    pub fn into_folders(self) -> Vec<PathBuf> {
+        self.0
+    }
+
     /// The annotations of a container; `None` if no folder has it, or it is not Kubernetes'.
     ///
     /// # Errors

@@ -115,6 +115,14 @@ impl OomWatch {
         Ok(())
     }
 
+    /// What the hooks did so far.
+    ///
+    /// # Errors
+    /// As the kernel reports them.
+    pub fn counters(&self) -> Result<Vec<HookCounters>, LiveError> {
+        self.live.counters()
+    }
+
     /// Detaches the hooks and hands over what they still held; what they did in all.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! The cases, one file a family.
 
+mod agent;
+mod agent_scene;
 mod anon;
 mod cache;
 mod command;
@@ -103,6 +105,11 @@ cases! {
     oom_and_the_cgroup_is_removed: oom_scenarios::cgroup_removed,
     oom_storm: oom_storm::storm,
     oom_predicted_in_a_churn: oom_storm::churn,
+    agent_names_a_kill: agent::a_kill_with_its_name,
+    agent_tells_of_kills_it_missed: agent::kills_while_it_was_away,
+    agent_survives_its_own_death: agent::killed_at_any_moment,
+    agent_bears_rude_requests: agent::rude_requests,
+    agent_is_scraped_by_prometheus: agent::prometheus_scrapes,
     binary_size: footprint::binary_size,
     attach_time: footprint::attach_time,
 }

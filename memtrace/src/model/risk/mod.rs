@@ -13,6 +13,7 @@ mod trend;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::room::pinned;
 pub use self::{peak::RecentPeak, room::Room, thrash::Thrash, trend::Trend};
 
 /// How far a risk looks ahead.
