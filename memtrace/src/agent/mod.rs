@@ -16,7 +16,6 @@ mod http;
 mod keeper;
 mod kills;
 mod node;
-mod privileges;
 mod run;
 mod settings;
 mod snapshot;

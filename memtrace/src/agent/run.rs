@@ -21,7 +21,7 @@ use super::{
     census::Census,
     http::{ListenError, Server, Sources},
     keeper::{Keeper, Kept},
-    node, privileges,
+    node,
     state::State,
 };
 use crate::{
@@ -31,9 +31,10 @@ use crate::{
     kernel::{
         attach::LoadOptions,
         facts::{FactsError, KernelFacts},
+        privileges,
     },
     model::oom::{KillStory, Kills, Outcome, predict_domain},
-    oom::OomWatch,
+    oom::{OomWatch, Snapshots},
     source::live::{LiveError, monotonic_ns, unix_ns},
     store::{Balances, HistoryError, NODE, Report},
     view::oom::report::{self, Uncounted, Who},
@@ -376,7 +377,7 @@ fn attach(mut kernel: KernelFacts, load: &LoadOptions, hierarchy: &Hierarchy) ->
             return (None, Vec::new(), None);
         }
     };
-    match OomWatch::start(kernel, load, hierarchy.clone(), root, None) {
+    match OomWatch::start(kernel, load, hierarchy.clone(), root, None, begin_lookout) {
         Ok((watch, facts)) => {
             let hooks = facts.hooks.iter().map(|hook| HookView {
                 signal: hook.signal.clone(),
@@ -393,7 +394,16 @@ fn attach(mut kernel: KernelFacts, load: &LoadOptions, hierarchy: &Hierarchy) ->
 
 /// All is attached: what is left to do takes no privilege, but on old kernels.
 fn give_up_the_rest(watch: Option<&OomWatch>) {
-    let still_works = || watch.is_none_or(|watch| watch.counters().is_ok());
+    give_up(|| watch.is_none_or(|watch| watch.counters().is_ok()));
+}
+
+/// The same in the thread that looks ahead.
+fn begin_lookout(snapshots: &mut Snapshots) {
+    let before = snapshots.has_iterator();
+    give_up(|| !before || snapshots.has_iterator());
+}
+
+fn give_up(still_works: impl FnOnce() -> bool) {
     match privileges::keep_what_watching_takes(still_works) {
         Ok(kept) if kept.is_empty() => log::info!("all capabilities are given up"),
         Ok(_) => {

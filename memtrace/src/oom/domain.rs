@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    cgroup::{CgroupReader, Hierarchy, UsageFile},
+    cgroup::{CgroupHandle, Hierarchy, UsageFile},
     input::OomMemory,
     model::oom::pinned_share,
 };
@@ -18,7 +18,8 @@ pub(super) struct Domain {
     id: u64,
     limit_bytes: u64,
     usage: UsageFile,
-    reader: CgroupReader,
+    /// Its other files: opened only when they are asked, since nodes have thousands of domains.
+    files: CgroupHandle,
     /// As of the last look.
     memory: OomMemory,
     share: f64,
@@ -39,7 +40,7 @@ impl Domain {
             limit_bytes: memory.sample.limit_bytes?,
             // A cgroup that goes meanwhile is no domain any more.
             usage: UsageFile::open(version, &directory).ok()??,
-            reader: CgroupReader::open(version, &directory).ok()?,
+            files: CgroupHandle::open(version, &directory).ok()?,
             memory: *memory,
             share: pinned_share(memory).unwrap_or(0.0),
             asked: None,
@@ -65,7 +66,7 @@ impl Domain {
         }
         let fresh = |asked: Instant| self.share < MAYBE_NEAR && asked.elapsed() < ASK;
         if !self.asked.is_some_and(fresh)
-            && let Ok(sample) = self.reader.sample()
+            && let Ok(sample) = self.files.sample()
         {
             self.memory.sample = sample;
             self.asked = Some(Instant::now());

@@ -2,9 +2,6 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
-    io::Write as _,
-    process::Stdio,
     thread,
     time::{Duration, Instant},
 };
@@ -14,22 +11,18 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::{
-    agent_scene::{Agent, Container, has, listed, oom},
+    agent_scene::{Agent, Container, OWN, listed, oom},
     oom_scene::let_the_log_rest,
     room::Room,
 };
-use crate::{
-    host::Host,
-    process::{self, Running},
-    suite::Outcome,
-};
+use crate::{host::Host, suite::Outcome};
 
 /// Times the agent is killed.
 const DEATHS: u64 = 12;
+/// Kernels before 5.19 ask for it at each look into a map.
+const CAP_BPF: u64 = 1 << 39;
 /// A kill shows everywhere within this time, on a machine of one's own.
 const SHOWN_S: f64 = 1.0;
-
-const OWN: &str = r#"memtrace_container_oom_kills_total{namespace="shop",pod="web-0",container="app",limit_owner="own"}"#;
 
 /// A kill in a container appears everywhere with its name, also when the container is gone.
 pub(super) fn a_kill_with_its_name(host: &Host) -> anyhow::Result<Outcome> {
@@ -79,6 +72,11 @@ pub(super) fn a_kill_with_its_name(host: &Host) -> anyhow::Result<Outcome> {
         "{}",
         agent.get("/metrics")?
     );
+    let privileges = agent.privileges()?;
+    ensure!(
+        privileges & !CAP_BPF == 0,
+        "it may do too much: {privileges:#x}"
+    );
     let (ended, announced) = agent.end(Signal::TERM)?;
     ensure!(ended.status.success(), "{ended:?}");
     ensure!(
@@ -90,7 +88,7 @@ pub(super) fn a_kill_with_its_name(host: &Host) -> anyhow::Result<Outcome> {
         "told after {told_s:.2} s, in the metrics after {shown_s:.2} s"
     );
     Ok(Outcome::Passed(format!(
-        "told after {told_s:.2} s, in the metrics after {shown_s:.2} s"
+        "told after {told_s:.2} s, in the metrics after {shown_s:.2} s, capabilities {privileges:#x}"
     )))
 }
 
@@ -246,82 +244,5 @@ pub(super) fn rude_requests(host: &Host) -> anyhow::Result<Outcome> {
     );
     Ok(Outcome::Passed(format!(
         "served again after {waited_s:.1} s"
-    )))
-}
-
-/// A real Prometheus takes what is served.
-pub(super) fn prometheus_scrapes(host: &Host) -> anyhow::Result<Outcome> {
-    for program in ["prometheus", "promtool"] {
-        if !has(program) {
-            return Ok(Outcome::Skipped(format!("there is no {program} here")));
-        }
-    }
-    let room = Room::new(host)?;
-    let _container = Container::new(&room, 10)?;
-    let mut agent = Agent::start(&room)?;
-    agent.wait_for("the container's series", |agent| {
-        Ok(agent.series(OWN)? == Some(0.0))
-    })?;
-    let answer = agent.get("/metrics")?;
-    let (_, metrics) = answer.split_once("\r\n\r\n").context("no body")?;
-    let mut check = process::command("promtool".as_ref(), ["check", "metrics"]);
-    check.stdin(Stdio::piped());
-    let mut check = check
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
-    check
-        .stdin
-        .take()
-        .context("no stdin")?
-        .write_all(metrics.as_bytes())?;
-    let checked = check.wait_with_output()?;
-    ensure!(
-        checked.status.success() && checked.stdout.is_empty() && checked.stderr.is_empty(),
-        "promtool check metrics: {checked:?}"
-    );
-    let config = room.folder().join("prometheus.yml");
-    fs::write(
-        &config,
-        format!(
-            "global:\n  scrape_interval: 1s\nscrape_configs:\n- job_name: memtrace\n  static_configs:\n  - targets: ['{}']\n",
-            agent.address()
-        ),
-    )?;
-    let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    let mut prometheus = process::command(
-        "prometheus".as_ref(),
-        [
-            format!("--config.file={}", config.display()),
-            format!(
-                "--storage.tsdb.path={}",
-                room.folder().join("tsdb").display()
-            ),
-            format!("--web.listen-address={address}"),
-        ],
-    );
-    let _prometheus = Running::start(&mut prometheus)?;
-    let query = |what: &str| -> anyhow::Result<f64> {
-        let mut ask = process::command("promtool".as_ref(), ["query", "instant", "-o", "json"]);
-        ask.args([format!("http://{address}"), what.to_owned()]);
-        let ended = process::run(ask)?;
-        let rows: Value = serde_json::from_slice(&ended.stdout).unwrap_or_default();
-        let value = rows[0]["value"][1].as_str().unwrap_or("NaN");
-        Ok(value.parse()?)
-    };
-    agent.wait_for("Prometheus to have scraped", |_| {
-        Ok(query("memtrace_agent_build_info")? == 1.0)
-    })?;
-    let up = query("up{job=\"memtrace\"}")?;
-    ensure!(up == 1.0, "up is {up}");
-    let series = query("count({__name__=~\"memtrace_container_.*\",pod=\"web-0\"})")?;
-    ensure!(
-        (1.0..=12.0).contains(&series),
-        "{series} series of the container"
-    );
-    let samples = query("scrape_samples_scraped")?;
-    agent.end(Signal::TERM)?;
-    Ok(Outcome::Passed(format!(
-        "{samples} samples a scrape, {series} of the container"
     )))
 }

@@ -24,6 +24,9 @@ use crate::{
     process::{self, Finished, PATIENCE, Running},
 };
 
+/// Kills of the container by its own limit.
+pub(super) const OWN: &str = r#"memtrace_container_oom_kills_total{namespace="shop",pod="web-0",container="app",limit_owner="own"}"#;
+
 const UID: &str = "26822839-8c92-4c60-a921-ffc5991fa00f";
 
 /// A pod's container, below the room's cgroup.
@@ -117,6 +120,22 @@ impl Agent {
 
     pub(super) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What any of its threads may do (capabilities(7), the permitted set).
+    pub(super) fn privileges(&self) -> anyhow::Result<u64> {
+        let mut all = 0;
+        for thread in fs::read_dir(format!("/proc/{}/task", self.running.pid()))? {
+            let status = fs::read_to_string(thread?.path().join("status"))?;
+            let line = status.lines().find_map(|line| line.strip_prefix("CapPrm:"));
+            let permitted = line.context("no CapPrm")?.trim();
+            all |= u64::from_str_radix(permitted, 16)?;
+            ensure!(
+                status.contains("NoNewPrivs:\t1"),
+                "it may get new privileges"
+            );
+        }
+        Ok(all)
     }
 
     /// The whole answer to a GET.

@@ -1,6 +1,7 @@
 //! The cases, one file a family.
 
 mod agent;
+mod agent_prometheus;
 mod agent_scene;
 mod anon;
 mod cache;
@@ -109,7 +110,8 @@ cases! {
     agent_tells_of_kills_it_missed: agent::kills_while_it_was_away,
     agent_survives_its_own_death: agent::killed_at_any_moment,
     agent_bears_rude_requests: agent::rude_requests,
-    agent_is_scraped_by_prometheus: agent::prometheus_scrapes,
+    agent_is_scraped_by_prometheus: agent_prometheus::scrapes,
+    agent_alert_rules_hold: agent_prometheus::alert_rules,
     binary_size: footprint::binary_size,
     attach_time: footprint::attach_time,
 }

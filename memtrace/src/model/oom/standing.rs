@@ -57,7 +57,7 @@ impl Standing {
         };
         let now_ns = snapshot.time.monotonic_ns;
         for cgroup in &snapshot.cgroups {
-            let Some(share) = cgroup.memory.as_ref().and_then(pinned_share) else {
+            let Some(share) = cgroup.memory.as_deref().and_then(pinned_share) else {
                 continue;
             };
             let approaches = self.near.entry(cgroup.id).or_default();

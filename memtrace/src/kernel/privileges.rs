@@ -1,4 +1,4 @@
-//! What the agent may do: as little as it can, for the rest of its life.
+//! What a process that watches for months may do: as little as it can.
 
 use std::io;
 
@@ -19,7 +19,7 @@ const TO_ATTACH: CapabilitySet = CapabilitySet::BPF
 ///
 /// # Errors
 /// If the kernel refuses.
-pub(super) fn keep_what_attaching_takes() -> io::Result<()> {
+pub fn keep_what_attaching_takes() -> io::Result<()> {
     set_no_new_privs(true)?;
     keep(TO_ATTACH)
 }
@@ -30,9 +30,7 @@ pub(super) fn keep_what_attaching_takes() -> io::Result<()> {
 ///
 /// # Errors
 /// If the kernel refuses.
-pub(super) fn keep_what_watching_takes(
-    still_works: impl Fn() -> bool,
-) -> io::Result<CapabilitySet> {
+pub fn keep_what_watching_takes(still_works: impl FnOnce() -> bool) -> io::Result<CapabilitySet> {
     let sets = capabilities(None)?;
     let without = CapabilitySets {
         effective: CapabilitySet::empty(),
