@@ -27,7 +27,7 @@ use crate::{
 /// Kills of the container by its own limit.
 pub(super) const OWN: &str = r#"memtrace_container_oom_kills_total{namespace="shop",pod="web-0",container="app",limit_owner="own"}"#;
 
-const UID: &str = "26822839-8c92-4c60-a921-ffc5991fa00f";
+pub(super) const UID: &str = "26822839-8c92-4c60-a921-ffc5991fa00f";
 
 /// A pod's container, below the room's cgroup.
 pub(super) struct Container {
@@ -55,14 +55,7 @@ impl Container {
             }
         }
         set_limit(room.host, &directory, LIMIT)?;
-        let logs = logs(room);
-        let target = logs.join(format!("pods/shop_web-0_{UID}/app"));
-        fs::create_dir_all(&target)?;
-        fs::create_dir_all(logs.join("containers"))?;
-        symlink(
-            target.join(format!("{number}.log")),
-            logs.join(format!("containers/web-0_shop_app-{id}.log")),
-        )?;
+        link(room, &id, number)?;
         Ok(Self { directory, made })
     }
 
@@ -85,6 +78,19 @@ impl Drop for Container {
             }
         }
     }
+}
+
+/// The links that the kubelet makes for `shop/web-0/app`.
+pub(super) fn link(room: &Room<'_>, id: &str, restart: u8) -> anyhow::Result<()> {
+    let logs = logs(room);
+    let target = logs.join(format!("pods/shop_web-0_{UID}/app"));
+    fs::create_dir_all(&target)?;
+    fs::create_dir_all(logs.join("containers"))?;
+    symlink(
+        target.join(format!("{restart}.log")),
+        logs.join(format!("containers/web-0_shop_app-{id}.log")),
+    )?;
+    Ok(())
 }
 
 fn logs(room: &Room<'_>) -> PathBuf {
