@@ -28,6 +28,9 @@ const BPF_LINKER_PACKAGES: [&str; 5] = [
     "libzstd-dev",
 ];
 
+/// What the live suite scrapes the agent with, and checks its rules.
+const PROMETHEUS_PACKAGES: [&str; 1] = ["prometheus"];
+
 /// Something that is missing, and the commands that install it.
 struct Missing {
     /// What, and why it counts as missing.
@@ -108,8 +111,8 @@ fn missing() -> Vec<Missing> {
         (Ok(_), Err(_)) => &LLVM_STRIP_PACKAGES,
         (Err(_), _) => &BPF_LINKER_PACKAGES,
     };
+    let install = "apt-get install --yes --no-install-recommends";
     if !packages.is_empty() && !all_installed(packages) {
-        let install = "apt-get install --yes --no-install-recommends";
         add(
             format!("Debian packages of {}", packages.join(", ")),
             // Old package lists name files that the mirrors no longer have.
@@ -118,6 +121,15 @@ fn missing() -> Vec<Missing> {
     }
     if let Err(error) = bpf_linker {
         add(format!("{error:#}"), vec![install_bpf_linker()]);
+    }
+    if process::find("promtool", &[]).is_none() {
+        add(
+            "the live suite lacks Prometheus and its promtool".to_owned(),
+            vec![
+                command("apt-get update", &[]),
+                command(install, &PROMETHEUS_PACKAGES),
+            ],
+        );
     }
     missing
 }

@@ -34,7 +34,7 @@ pub(super) fn id_prefix(typed: &str) -> Option<String> {
 /// `cri-containerd-<id>.scope`, `crio-<id>.scope`, `libpod-<id>.scope`, or
 /// `<slice>:cri-containerd:<id>` where the runtime was given a systemd path for the cgroupfs
 /// driver. CRI-O's and podman's monitors (`crio-conmon-<id>.scope`) are not the container.
-pub(super) fn id_in_name(name: &str) -> Option<&str> {
+pub(crate) fn id_in_name(name: &str) -> Option<&str> {
     let name = name.strip_suffix(".scope").unwrap_or(name);
     let (runtime, id) = match name.rfind(['-', ':']) {
         Some(at) => (&name[..at], &name[at + 1..]),

@@ -8,6 +8,7 @@ mod census;
 mod children;
 mod container;
 mod error;
+mod handle;
 mod hierarchy;
 mod kernel_file;
 mod mount;
@@ -32,6 +33,7 @@ pub use self::{
     census::Census,
     children::children_of,
     error::CgroupError,
+    handle::CgroupHandle,
     hierarchy::{Cgroup, Hierarchy},
     mount::{Mount, MountError, choose_mount, parse_mountinfo},
     oom::{has_limit, oom_cgroups, oom_memory},
@@ -42,4 +44,8 @@ pub use self::{
     target::{Places, TargetError, resolve_target},
     tree::{Visit, find_by_id, members, walk},
     usage::UsageFile,
+};
+pub(crate) use self::{
+    container::id_in_name as container_id_in,
+    unit::{is_unit, unit_of},
 };

@@ -24,7 +24,7 @@ pub fn oom_cgroups(hierarchy: &Hierarchy, target: &Path) -> Result<Vec<OomCgroup
         ids.insert(directory.to_owned(), id);
         let concerned = directory.starts_with(target) || target.starts_with(directory);
         let memory = match concerned.then(|| oom_memory(version, directory)) {
-            Some(Ok(memory)) => Some(memory),
+            Some(Ok(memory)) => Some(Box::new(memory)),
             // v2's root has no limit, and cgroups without the controller have no files.
             Some(Err(CgroupError::NoMemoryController { .. })) | None => None,
             Some(Err(CgroupError::Gone { .. })) if directory != target => return Visit::Descend,

@@ -1,6 +1,9 @@
 //! One cgroup's memory files, read again and again.
 
-use std::path::{Path, PathBuf};
+use std::{
+    os::fd::AsFd,
+    path::{Path, PathBuf},
+};
 
 use rustix::{
     fs::{Mode, OFlags, open},
@@ -55,6 +58,15 @@ impl CgroupReader {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = retry_on_intr(|| open(directory, flags, Mode::empty()))
             .map_err(|errno| CgroupError::on("open", directory, directory, errno.into()))?;
+        Self::open_at(version, directory, &fd)
+    }
+
+    /// The same for a cgroup directory that is open already.
+    pub(super) fn open_at(
+        version: CgroupVersion,
+        directory: &Path,
+        fd: impl AsFd,
+    ) -> Result<Self, CgroupError> {
         let file = |name| KernelFile::open(directory, &fd, name);
         let only = |wanted, name| match version == wanted {
             true => file(name),

@@ -12,7 +12,7 @@ use super::{
 const KINDS: [&str; 6] = [".service", ".slice", ".scope", ".socket", ".mount", ".swap"];
 
 /// Whether the text is the name of a unit that can have a cgroup.
-pub(super) fn is_unit(typed: &str) -> bool {
+pub(crate) fn is_unit(typed: &str) -> bool {
     KINDS
         .iter()
         .any(|kind| typed.len() > kind.len() && typed.ends_with(kind))
@@ -33,7 +33,7 @@ pub(super) fn find_units(hierarchy: &Hierarchy, unit: &str) -> Result<Vec<PathBu
 
 /// systemd puts `_` before a unit name that would collide with the kernel's own file names
 /// (`memory.service`), or that starts with `_` or `.` (src/basic/cgroup-util.c, `cg_escape`).
-fn unit_of(name: &str) -> &str {
+pub(crate) fn unit_of(name: &str) -> &str {
     name.strip_prefix('_').unwrap_or(name)
 }
 

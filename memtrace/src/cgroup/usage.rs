@@ -34,7 +34,8 @@ impl UsageFile {
         let file = KernelFile::open(directory, &fd, name)?;
         Ok(file.map(|file| Self {
             file,
-            buffer: Vec::new(),
+            // One number.
+            buffer: vec![0; 32],
         }))
     }
 

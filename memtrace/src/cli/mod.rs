@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand. Only this module parses arguments, prints and exits.
 
+mod agent;
 mod demo;
 mod doctor;
 mod explain;
@@ -33,6 +34,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// The node's service: metrics, a history of kills, an API
+    Agent(agent::Agent),
     /// The experiment that shows what memtrace is for, in a cgroup of its own
     Demo(demo::Demo),
     /// What this kernel allows, hook by hook, and how to get more
@@ -87,6 +90,7 @@ pub fn run() -> ExitCode {
     };
     let outcome = runtime.block_on(async {
         match arguments.command {
+            Command::Agent(agent) => agent.run(&load).await,
             Command::Demo(demo) => demo.run(load).await,
             Command::DemoStep(step) => step.run(),
             Command::Doctor(doctor) => doctor.run(&load),

@@ -155,7 +155,7 @@ pub struct OomCgroup {
     /// v2: `cgroup.procs`, in the order in which the kernel scans them.
     pub procs: Option<Vec<u32>>,
     /// Its memory files, if it is a domain of the question.
-    pub memory: Option<OomMemory>,
+    pub memory: Option<Box<OomMemory>>,
 }
 
 /// The memory files of a cgroup that can run out.

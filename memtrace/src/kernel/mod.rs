@@ -13,4 +13,5 @@ pub mod flush;
 pub mod hooks;
 pub mod layout;
 pub mod plan;
+pub mod privileges;
 pub mod programs;

@@ -18,6 +18,7 @@ pub mod oom;
 mod pathless;
 mod processes;
 mod reclaim;
+pub mod risk;
 mod runs;
 mod trust;
 mod verdict;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    cgroup::{CgroupReader, UsageFile},
+    cgroup::{CgroupHandle, UsageFile},
     input::{CgroupVersion, OomMemory},
     model::oom::pinned_share,
 };
@@ -21,7 +21,8 @@ pub(super) struct Domain {
     id: u64,
     limit_bytes: u64,
     usage: UsageFile,
-    reader: CgroupReader,
+    /// Its other files: opened only when they are asked, since nodes have thousands of domains.
+    files: CgroupHandle,
     /// As of the last look.
     memory: OomMemory,
     share: f64,
@@ -40,7 +41,7 @@ impl Domain {
             limit_bytes: memory.sample.limit_bytes?,
             // A cgroup that goes meanwhile is no domain any more.
             usage: UsageFile::open(version, directory).ok()??,
-            reader: CgroupReader::open(version, directory).ok()?,
+            files: CgroupHandle::open(version, directory).ok()?,
             memory: *memory,
             share: pinned_share(memory).unwrap_or(0.0),
             asked: None,
@@ -71,7 +72,7 @@ impl Domain {
         }
         let fresh = |asked: Instant| self.share < MAYBE_NEAR && asked.elapsed() < ASK;
         if !self.asked.is_some_and(fresh)
-            && let Ok(sample) = self.reader.sample()
+            && let Ok(sample) = self.files.sample()
         {
             self.memory.sample = sample;
             self.asked = Some(Instant::now());

@@ -46,11 +46,16 @@ pub struct Lookout {
 impl Lookout {
     /// Starts it. Where there is no room for one more thread, nothing is foretold, and that is said:
     /// kills are told all the same.
-    pub fn start(snapshots: Snapshots) -> (Self, Receiver<OomSnapshot>) {
+    /// `begin` is run first, in the thread.
+    pub fn start(
+        mut snapshots: Snapshots,
+        begin: fn(&mut Snapshots),
+    ) -> (Self, Receiver<OomSnapshot>) {
         let (sender, receiver) = channel(WAITING);
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
         let thread = thread::Builder::new().spawn(move || {
+            begin(&mut snapshots);
             let mut watch = Watch {
                 arrivals: Arrivals::new(snapshots.hierarchy()),
                 snapshots,
@@ -126,6 +131,12 @@ impl Watch {
                     Ok(mut snapshot) => {
                         // Never chosen, and most of the processes of many machines.
                         snapshot.tasks.retain(|task| !task.kernel_thread);
+                        // What has no limit cannot run out, and of all that is kept most would be this.
+                        for cgroup in &mut snapshot.cgroups {
+                            cgroup
+                                .memory
+                                .take_if(|memory| memory.sample.limit_bytes.is_none());
+                        }
                         self.follow(&snapshot);
                         match sender.try_send(snapshot) {
                             Ok(()) | Err(TrySendError::Full(_)) => {}
@@ -187,7 +198,7 @@ impl Watch {
         for cgroup in &snapshot.cgroups {
             let Some((memory, limit)) = cgroup
                 .memory
-                .as_ref()
+                .as_deref()
                 .and_then(|memory| Some((memory, memory.sample.limit_bytes?)))
             else {
                 continue;

@@ -8,6 +8,7 @@ mod scanner;
 mod snapshot;
 mod watch;
 
+pub(crate) use self::node::read_node;
 pub use self::{
     lookout::Lookout,
     scanner::TaskScanner,

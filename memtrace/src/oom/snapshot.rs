@@ -52,6 +52,13 @@ impl Snapshots {
         }
     }
 
+    /// Whether the kernel's task iterator can be read at present.
+    pub fn has_iterator(&mut self) -> bool {
+        self.scanner
+            .as_mut()
+            .is_ok_and(|scanner| scanner.read().is_ok())
+    }
+
     /// Where its cgroups are.
     pub fn hierarchy(&self) -> &Hierarchy {
         &self.hierarchy

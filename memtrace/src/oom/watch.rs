@@ -47,7 +47,7 @@ pub struct OomWatch {
 impl OomWatch {
     /// Attaches the hooks, opens the kernel log, and starts to keep predictions up to date: for a
     /// target's cgroup and what the user called it, or for the whole machine. Must be called in a
-    /// tokio runtime.
+    /// tokio runtime. `begin_lookout` is run first in the thread that looks ahead.
     ///
     /// # Errors
     /// If no hook can be attached.
@@ -57,6 +57,7 @@ impl OomWatch {
         hierarchy: Hierarchy,
         cgroup: Cgroup,
         typed: Option<String>,
+        begin_lookout: fn(&mut Snapshots),
     ) -> Result<(Self, Box<OomWatchFacts>), LiveError> {
         let live = Live::start_some(&kernel, load, |signal| hooks::OOM_SIGNALS.contains(&signal))?;
         let (log, log_unreadable) = match KernelLog::open(hierarchy.version()) {
@@ -74,7 +75,7 @@ impl OomWatch {
             within: typed.as_ref().map(|_| cgroup.path.clone()),
         });
         let taken = Snapshots::new(kernel, hierarchy.clone(), cgroup, typed);
-        let (lookout, snapshots) = Lookout::start(taken);
+        let (lookout, snapshots) = Lookout::start(taken, begin_lookout);
         let own = Self {
             live,
             log,
@@ -113,6 +114,14 @@ impl OomWatch {
         }
         self.drain(&mut sink);
         Ok(())
+    }
+
+    /// What the hooks did so far.
+    ///
+    /// # Errors
+    /// As the kernel reports them.
+    pub fn counters(&self) -> Result<Vec<HookCounters>, LiveError> {
+        self.live.counters()
     }
 
     /// Detaches the hooks and hands over what they still held; what they did in all.

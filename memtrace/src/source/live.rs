@@ -192,6 +192,14 @@ impl Live {
         Ok(self.attached.counter_flows(cgroup_ids)?)
     }
 
+    /// What the hooks did so far.
+    ///
+    /// # Errors
+    /// As the kernel reports them.
+    pub fn counters(&self) -> Result<Vec<HookCounters>, LiveError> {
+        Ok(self.attached.counters()?)
+    }
+
     /// Detaches every hook, brings in what they still held, and returns what they did in all.
     ///
     /// # Errors

@@ -1,7 +1,9 @@
 //! What people and programs read. Views render an [`Explanation`](crate::model::Explanation) and
 //! look at nothing else.
 
+pub mod agent;
 pub mod json;
+pub mod metrics;
 pub mod oom;
 pub mod text;
 mod time;

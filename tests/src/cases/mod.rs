@@ -1,5 +1,9 @@
 //! The cases, one file a family.
 
+mod agent;
+mod agent_containerd;
+mod agent_prometheus;
+mod agent_scene;
 mod anon;
 mod cache;
 mod command;
@@ -134,6 +138,13 @@ cases! {
     oom_of_a_pid_used_again: oom_races::pid_used_again,
     oom_storm: oom_storm::storm,
     oom_predicted_in_a_churn: oom_storm::churn,
+    agent_names_a_kill: agent::a_kill_with_its_name,
+    agent_names_a_real_container: agent_containerd::real_container,
+    agent_tells_of_kills_it_missed: agent::kills_while_it_was_away,
+    agent_survives_its_own_death: agent::killed_at_any_moment,
+    agent_bears_rude_requests: agent::rude_requests,
+    agent_is_scraped_by_prometheus: agent_prometheus::scrapes,
+    agent_alert_rules_hold: agent_prometheus::alert_rules,
     binary_size: footprint::binary_size,
     attach_time: footprint::attach_time,
 }

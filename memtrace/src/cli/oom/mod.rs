@@ -1,5 +1,6 @@
 //! `memtrace oom`: whom the OOM killer would choose, and whom it chose.
 
+mod kept;
 mod predict;
 mod watch;
 
@@ -24,6 +25,10 @@ enum What {
     Predict(predict::Predict),
     /// Kills as they happen, with every candidate's points
     Watch(watch::Watch),
+    /// Kills that the agent has kept, newest first
+    List(kept::List),
+    /// One of them
+    Show(kept::Show),
 }
 
 impl Oom {
@@ -32,6 +37,8 @@ impl Oom {
         match self.what {
             What::Predict(predict) => predict.run(),
             What::Watch(watch) => watch.run(&load).await,
+            What::List(list) => list.run().await,
+            What::Show(show) => show.run().await,
         }
     }
 }

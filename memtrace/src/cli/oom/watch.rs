@@ -67,7 +67,7 @@ impl Watch {
         let mut signals = Signals::install()?;
         let recorder = self.record.as_deref().map(Recorder::create).transpose();
         let (mut watch, facts) =
-            OomWatch::start(kernel, load, hierarchy, cgroup, self.target.clone())
+            OomWatch::start(kernel, load, hierarchy, cgroup, self.target.clone(), |_| {})
                 .map_err(failure)?;
         let mut teller = Teller {
             recorder: recorder.map_err(Failure::failed)?,

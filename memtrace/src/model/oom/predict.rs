@@ -232,7 +232,7 @@ impl<'a> Before<'a> {
             memory: earlier
                 .cgroups
                 .iter()
-                .filter_map(|cgroup| Some((cgroup.id, cgroup.memory.as_ref()?)))
+                .filter_map(|cgroup| Some((cgroup.id, cgroup.memory.as_deref()?)))
                 .collect(),
             held,
             snapshot: earlier,
@@ -262,7 +262,7 @@ struct Domain<'a> {
 impl<'a> Asker<'a, '_> {
     /// `None` for a cgroup without a limit.
     fn cgroup(&self, kind: DomainKind, cgroup: &'a OomCgroup) -> Option<DomainForecast<'a>> {
-        let memory = cgroup.memory.as_ref()?;
+        let memory = cgroup.memory.as_deref()?;
         let limit_bytes = memory.sample.limit_bytes?;
         let OomSnapshot {
             node,

@@ -1,7 +1,8 @@
-//! How near a domain is to running out, 0 to 1.
+//! How near a domain is to running out, 0 to 1, from two instants alone: the agent, which watches all
+//! the time, knows more (`model::risk`).
 
 use super::growth::Fill;
-use crate::input::CgroupSample;
+use crate::{input::CgroupSample, model::risk};
 
 /// Within this share of the limit, waiting for memory counts as thrashing.
 const NEAR_THE_LIMIT: f64 = 0.9;
@@ -34,10 +35,10 @@ impl Risk {
             0 => Some(0.0),
             _ => fill.seconds_left(page_size_bytes),
         };
-        let fills = eta_seconds.map_or(0.0, |eta| (2.0 - eta / horizon_seconds).clamp(0.0, 1.0));
+        let fills = risk::fill(eta_seconds, horizon_seconds);
         let thrash = cgroup.and_then(|(before, after)| thrash(before, after, fill.seconds));
         Self {
-            score: 1.0 - (1.0 - fills) * (1.0 - thrash.unwrap_or(0.0)),
+            score: risk::score(fills, thrash),
             eta_seconds,
             fill: fills,
             thrash,

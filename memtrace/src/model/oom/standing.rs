@@ -13,6 +13,9 @@ use crate::input::{OomMemory, OomSnapshot, OwnedBy};
 const NEWEST: usize = 4;
 /// None is kept that is older than this.
 const WINDOW_NS: u64 = 60_000_000_000;
+/// Memory files of cgroups that are kept in all: a snapshot of a thousand domains is over a MiB, and
+/// of those fewer are kept.
+const MAX_MEMORIES: usize = 8_192;
 /// Share of a domain that is taken for good at which the forecast at the limit is kept.
 const NEAR: f64 = 0.8;
 /// It is forgotten when the share falls below this.
@@ -57,7 +60,7 @@ impl Standing {
         };
         let now_ns = snapshot.time.monotonic_ns;
         for cgroup in &snapshot.cgroups {
-            let Some(share) = cgroup.memory.as_ref().and_then(pinned_share) else {
+            let Some(share) = cgroup.memory.as_deref().and_then(pinned_share) else {
                 continue;
             };
             let approaches = self.near.entry(cgroup.id).or_default();
@@ -189,13 +192,37 @@ impl Standing {
         // The older, the farther apart: one in between goes if its neighbours are no farther from
         // each other than from now. That leaves some twenty, whatever their pace.
         let at = |place: usize| self.history[place].time.monotonic_ns;
-        let end = self.history.len().saturating_sub(NEWEST);
-        let dense =
-            (1..end).find(|place| at(place + 1) - at(place - 1) < newest_ns - at(place + 1));
+        let dense = self
+            .between()
+            .find(|place| at(place + 1) - at(place - 1) < newest_ns - at(place + 1));
         if let Some(place) = dense {
             self.history.remove(place);
         }
+        let mut kept: usize = self.history.iter().map(|one| memories(one)).sum();
+        while kept > MAX_MEMORIES
+            && let Some(place) = self.closest()
+            && let Some(removed) = self.history.remove(place)
+        {
+            kept -= memories(&removed);
+        }
     }
+
+    /// Places of the snapshots but the oldest and the newest ones.
+    fn between(&self) -> std::ops::Range<usize> {
+        1..self.history.len().saturating_sub(NEWEST)
+    }
+
+    /// Of these the one whose neighbours are closest to each other.
+    fn closest(&self) -> Option<usize> {
+        let at = |place: usize| self.history[place].time.monotonic_ns;
+        self.between()
+            .min_by_key(|place| at(place + 1) - at(place - 1))
+    }
+}
+
+fn memories(snapshot: &OomSnapshot) -> usize {
+    let with_memory = |cgroup: &&crate::input::OomCgroup| cgroup.memory.is_some();
+    snapshot.cgroups.iter().filter(with_memory).count()
 }
 
 /// When all of a snapshot had been read: one under way while a process is killed may miss it.
@@ -208,4 +235,28 @@ pub fn pinned_share(memory: &OomMemory) -> Option<f64> {
     let room = Room::of_cgroup(memory)?;
     let whole = room.pinned_bytes.saturating_add(room.headroom_bytes);
     (whole > 0).then(|| room.pinned_bytes as f64 / whole as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tests, *};
+
+    #[test]
+    fn of_a_thousand_domains_fewer_snapshots_are_kept_and_still_the_oldest() {
+        let cgroups: Vec<_> = (1..=1_000)
+            .map(|id| tests::cgroup(id, None, Some(64)))
+            .collect();
+        let mut standing = Standing::default();
+        for second in 0..60_u64 {
+            let mut snapshot = tests::snapshot(1, cgroups.clone(), Vec::new());
+            snapshot.time.monotonic_ns = second * 1_000_000_000;
+            standing.learn(&snapshot);
+        }
+        let at = |place: usize| standing.history[place].time.monotonic_ns / 1_000_000_000;
+        let kept = standing.history.len();
+        assert!((NEWEST + 2..=8).contains(&kept), "{kept}");
+        assert_eq!(at(0), 0);
+        let newest: Vec<_> = (kept - NEWEST..kept).map(at).collect();
+        assert_eq!(newest, [56, 57, 58, 59]);
+    }
 }

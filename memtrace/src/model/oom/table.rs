@@ -148,7 +148,7 @@ pub(super) fn size(kill: &KillReport, limit: Option<&Limit>, kills: &Kills) -> O
         return whole.then(|| totalpages::of_node(node, *page_size_bytes));
     };
     let cgroup = snapshot.cgroups.iter().find(|cgroup| cgroup.id == id)?;
-    let mut memory = cgroup.memory?;
+    let mut memory = *cgroup.memory.as_deref()?;
     let logged = kill.log.as_ref().and_then(|log| log.limit_bytes);
     memory.sample.limit_bytes = logged.or(memory.sample.limit_bytes);
     totalpages::of_cgroup(&memory, node, *cgroup_version, *page_size_bytes)

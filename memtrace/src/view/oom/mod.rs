@@ -1,7 +1,9 @@
 //! `oom predict` and `oom watch`, for people and for programs.
 
 pub mod json;
+pub mod kept;
 pub mod kill;
+pub mod report;
 pub mod text;
 
 use crate::{

@@ -298,7 +298,7 @@ fn totalpages_as_mem_cgroup_get_max_has_it() {
         let memory = OomMemory {
             swap_limit_bytes: swap_limit.map(|mib: u64| mib << 20),
             swappiness: Some(swappiness[1]),
-            ..memory.unwrap()
+            ..*memory.unwrap()
         };
         let node = OomNode {
             swap_total_bytes: swap << 20,

@@ -56,7 +56,7 @@ pub(super) fn cgroup(id: u64, parent: Option<u64>, limit_mib: Option<u64>) -> Oo
         },
         oom_group: Some(false),
         procs: Some(Vec::new()),
-        memory: Some(OomMemory {
+        memory: Some(Box::new(OomMemory {
             sample: CgroupSample {
                 usage_bytes: Some(32 << 20),
                 limit_bytes: limit_mib.map(|mib| mib << 20),
@@ -64,7 +64,7 @@ pub(super) fn cgroup(id: u64, parent: Option<u64>, limit_mib: Option<u64>) -> Oo
                 ..CgroupSample::default()
             },
             ..OomMemory::default()
-        }),
+        })),
     }
 }
 

@@ -124,10 +124,10 @@ pub(super) fn every_input() -> Vec<Input> {
                 path: "/a".into(),
                 oom_group: Some(true),
                 procs: Some(vec![4711]),
-                memory: Some(OomMemory {
+                memory: Some(Box::new(OomMemory {
                     swap_limit_bytes: Some(0),
                     ..OomMemory::default()
-                }),
+                })),
             }],
             tasks: vec![oom_task()],
         })),

@@ -11,11 +11,16 @@ use crate::{
 
 /// One line.
 pub fn render(story: &KillStory, facts: &OomWatchFacts) -> String {
+    format!("{}\n", value(story, facts))
+}
+
+/// The object of that line.
+pub fn value(story: &KillStory, facts: &OomWatchFacts) -> Value {
     let report = &story.report;
     let limit = story.limit.as_ref();
     let log = report.log.as_ref();
     let mask = limit.and_then(|limit| limit.gfp_mask);
-    let answer = json!({
+    json!({
         "schema_version": 1,
         "command": "oom watch",
         "time": time(story, facts),
@@ -55,8 +60,7 @@ pub fn render(story: &KillStory, facts: &OomWatchFacts) -> String {
             })).collect::<Vec<_>>(),
         },
         "complete_after_seconds": seconds(story.complete_after_ns),
-    });
-    format!("{answer}\n")
+    })
 }
 
 fn task(task: &OwnedBy, path: Option<&str>) -> Value {

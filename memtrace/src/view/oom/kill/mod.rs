@@ -7,7 +7,7 @@ mod json;
 mod memory;
 mod text;
 
-pub use self::{json::render as json, text::render as text};
+pub use self::{json::render as json, json::value, text::render as text};
 use crate::{
     input::{OomConstraint, OomWatchFacts},
     model::oom::KillStory,

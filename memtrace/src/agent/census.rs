@@ -1,0 +1,126 @@
+//! Which cgroups there are, and reading those that are watched.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    cgroup::{CgroupError, CgroupHandle, Hierarchy, Visit, walk},
+    identity::{Level, identify},
+    input::CgroupSample,
+};
+
+/// What became of the tree since the last look.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    /// New cgroups: id and path.
+    pub(super) born: Vec<(u64, String)>,
+    /// Those that are gone.
+    pub(super) died: Vec<u64>,
+}
+
+/// One watched cgroup at one instant.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) id: u64,
+    pub(super) sample: CgroupSample,
+    /// What `memory.min` protects.
+    pub(super) min_bytes: u64,
+}
+
+/// See the module.
+pub(super) struct Census {
+    hierarchy: Hierarchy,
+    max_watched: usize,
+    known: BTreeMap<u64, Level>,
+    watched: BTreeMap<u64, CgroupHandle>,
+    unwatched: usize,
+}
+
+impl Census {
+    pub(super) fn new(hierarchy: Hierarchy, max_watched: usize) -> Self {
+        Self {
+            hierarchy,
+            max_watched,
+            known: BTreeMap::new(),
+            watched: BTreeMap::new(),
+            unwatched: 0,
+        }
+    }
+
+    /// Walks the tree.
+    ///
+    /// # Errors
+    /// If it cannot be listed.
+    pub(super) fn update(&mut self) -> Result<Changes, CgroupError> {
+        let mut changes = Changes::default();
+        let mut seen = BTreeMap::new();
+        self.unwatched = 0;
+        let hierarchy = self.hierarchy.clone();
+        walk(hierarchy.mount_point(), |directory, id| {
+            let level = self.known.get(&id).copied().unwrap_or_else(|| {
+                let path = hierarchy.path_of(directory).unwrap_or_default();
+                let level = identify(&path).level;
+                changes.born.push((id, path));
+                level
+            });
+            seen.insert(id, level);
+            if !self.watched.contains_key(&id)
+                && let Ok(handle) = CgroupHandle::open(hierarchy.version(), directory)
+                && is_of_interest(level, &handle)
+            {
+                match self.watched.len() < self.max_watched {
+                    true => _ = self.watched.insert(id, handle),
+                    false => self.unwatched += 1,
+                }
+            }
+            Visit::Descend
+        })?;
+        let gone = self.known.keys().filter(|id| !seen.contains_key(id));
+        changes.died.extend(gone);
+        for id in &changes.died {
+            self.watched.remove(id);
+        }
+        self.known = seen;
+        Ok(changes)
+    }
+
+    /// Reads what is watched. A cgroup that has vanished is left out: the next census tells.
+    pub(super) fn read(&self) -> Vec<Reading> {
+        let read = |(id, handle): (&u64, &CgroupHandle)| {
+            let both = handle
+                .sample()
+                .and_then(|sample| Ok((sample, handle.min_bytes()?)));
+            match both {
+                Ok((sample, min_bytes)) => Some(Reading {
+                    id: *id,
+                    sample,
+                    min_bytes,
+                }),
+                Err(CgroupError::Gone { .. } | CgroupError::NoMemoryController { .. }) => None,
+                Err(error) => {
+                    log::debug!("{error}");
+                    None
+                }
+            }
+        };
+        self.watched.iter().filter_map(read).collect()
+    }
+
+    /// How many are watched, and how many more would be, were there room.
+    pub(super) fn watched(&self) -> (usize, usize) {
+        (self.watched.len(), self.unwatched)
+    }
+
+    pub(super) fn hierarchy(&self) -> &Hierarchy {
+        &self.hierarchy
+    }
+}
+
+/// Containers and pods, and whatever else can run out: a limit may be set later, so those without
+/// are asked again at each census. What a container makes below its own cgroup is part of it.
+fn is_of_interest(level: Level, handle: &CgroupHandle) -> bool {
+    match level {
+        Level::Container | Level::Pod => true,
+        Level::InContainer | Level::Monitor | Level::Root => false,
+        Level::Unit | Level::Slice | Level::Other => handle.has_limit().unwrap_or(false),
+    }
+}

@@ -1,0 +1,72 @@
+//! One domain over time: its room, its risk for each horizon, and the peaks of the last two minutes.
+
+use crate::model::risk::{Horizon, RecentPeak, Risk, Room, Trend};
+
+/// What a tick says of a domain. What is unknown is `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct DomainRisk {
+    /// What is pinned and what is left.
+    pub room: Option<Room>,
+    /// In the order of [`Horizon::ALL`].
+    pub risks: [Option<Risk>; 2],
+    /// The highest scores of the last two minutes, in the same order.
+    pub peaks: [Option<f64>; 2],
+}
+
+impl DomainRisk {
+    /// Whichever is more at risk, for each horizon by itself.
+    pub fn worse(self, other: Self) -> Self {
+        let score = |risk: Option<Risk>| risk.map_or(-1.0, |risk| risk.score);
+        let risk = |place: usize| match score(self.risks[place]) >= score(other.risks[place]) {
+            true => self.risks[place],
+            false => other.risks[place],
+        };
+        let peak = |place: usize| match (self.peaks[place], other.peaks[place]) {
+            (Some(one), Some(two)) => Some(one.max(two)),
+            (one, two) => one.or(two),
+        };
+        Self {
+            room: None,
+            risks: [risk(0), risk(1)],
+            peaks: [peak(0), peak(1)],
+        }
+    }
+}
+
+/// What is kept of a domain.
+#[derive(Debug, Default)]
+pub(super) struct Domain {
+    trend: Trend,
+    peaks: [RecentPeak; 2],
+}
+
+impl Domain {
+    /// Learns what is left at an instant of the monotonic clock. An instant without room (no limit,
+    /// something unknown) is passed over.
+    pub(super) fn learn(
+        &mut self,
+        time_ns: u64,
+        room: Option<Room>,
+        thrash: Option<f64>,
+    ) -> DomainRisk {
+        let Some(room) = room else {
+            return DomainRisk::default();
+        };
+        self.trend.learn(time_ns, room.pinned_bytes);
+        let risks = Horizon::ALL.map(|horizon| Risk::new(room, &self.trend, thrash, horizon));
+        let mut peaks = [None, None];
+        for (place, risk) in risks.iter().enumerate() {
+            peaks[place] = risk.map(|risk| self.peaks[place].learn(time_ns, risk.score));
+        }
+        DomainRisk {
+            room: Some(room),
+            risks,
+            peaks,
+        }
+    }
+
+    /// After a kill.
+    pub(super) fn forget(&mut self) {
+        self.trend.forget();
+    }
+}

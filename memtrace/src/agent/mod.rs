@@ -1,0 +1,31 @@
+//! The node agent: one task owns all state, and everybody else reads the snapshot of its last tick.
+//!
+//! ```text
+//! cgroup tree ---census--> Names, Watched --tick--> State --> Snapshot --> /metrics, API
+//! OomWatch ------inputs--> Kills ---------stories--> State --> store (fsync) --> stdout, API
+//! memory.events, vmstat ----counts--> Accounts --what nobody told--> incomplete reports
+//! ```
+//!
+//! What is kept is bounded: cgroups watched, names of the dead, label sets with kills, reports that
+//! wait. What does not fit is counted, and never silent.
+
+mod accounts;
+mod census;
+mod domain;
+mod http;
+mod keeper;
+mod kills;
+mod node;
+mod run;
+mod settings;
+mod snapshot;
+mod state;
+
+pub use self::{
+    domain::DomainRisk,
+    http::{AskError, ListenError, ask},
+    kills::{KillCounts, LimitOwner, NodeKills},
+    run::{AgentError, run},
+    settings::Settings,
+    snapshot::{ContainerView, Health, HookView, Labels, NodeView, PodView, Snapshot, UnitView},
+};

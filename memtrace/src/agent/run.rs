@@ -1,0 +1,492 @@
+//! The loop that owns everything.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    future::Future,
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{MissedTickBehavior, interval},
+};
+
+use super::{
+    Health, HookView, Settings, Snapshot,
+    accounts::{Counter, Untold},
+    census::Census,
+    http::{ListenError, Server, Sources},
+    keeper::{Keeper, Kept},
+    node,
+    state::State,
+};
+use crate::{
+    cgroup::{CgroupHandle, Hierarchy, MountError},
+    identity::{LogLinks, OciFolders},
+    input::{Input, OomSnapshot, OomWatchFacts},
+    kernel::{
+        attach::LoadOptions,
+        facts::{FactsError, KernelFacts},
+        privileges,
+    },
+    model::oom::{KillStory, Kills, Outcome, predict_domain},
+    oom::{OomWatch, Snapshots},
+    source::live::{LiveError, monotonic_ns, unix_ns},
+    store::{Balances, HistoryError, NODE, Report},
+    view::oom::report::{self, Uncounted, Who},
+};
+
+/// How often the cgroup tree is walked and the kubelet's links are listed.
+const CENSUS: Duration = Duration::from_secs(5);
+/// How often what was told of is kept, besides with each report.
+const BALANCE: Duration = Duration::from_secs(60);
+/// So many ticks without a new snapshot, and no less than this, and the agent is not healthy.
+const STALE_TICKS: u32 = 10;
+const STALE_AT_LEAST: Duration = Duration::from_secs(30);
+/// Inode of `/proc/self/ns/pid` in the first PID namespace (include/linux/proc_ns.h,
+/// `PROC_PID_INIT_INO`).
+const FIRST_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
+
+/// Why the agent does not run (any more).
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// No memory controller.
+    #[error(transparent)]
+    Mount(#[from] MountError),
+    /// The kernel tells nothing of itself.
+    #[error(transparent)]
+    Facts(#[from] FactsError),
+    /// The history.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    /// A listener.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// Something of the machine could not be read at all.
+    #[error("reading {path}: {source}")]
+    Read {
+        /// What.
+        path: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// Runs until `stop` is ready. Each report goes to `announce` once it is kept.
+///
+/// # Errors
+/// If it cannot start: later failures are logged and counted, and it goes on.
+pub async fn run(
+    settings: Settings,
+    load: &LoadOptions,
+    announce: impl FnMut(&Report),
+    stop: impl Future<Output = ()>,
+) -> Result<(), AgentError> {
+    raise_descriptors();
+    if let Err(error) = privileges::keep_what_attaching_takes() {
+        log::warn!("giving up privileges: {error}");
+    }
+    let hierarchy = Hierarchy::find()?;
+    let kernel = KernelFacts::gather()?;
+    let (page_size_bytes, version) = (kernel.page_size_bytes, hierarchy.version());
+    let (watch, hooks, facts) = attach(kernel, load, &hierarchy);
+    give_up_the_rest(watch.as_ref());
+    let boot_id = read("/proc/sys/kernel/random/boot_id")?.trim().to_owned();
+    let (keeper, balances, kept) = Keeper::start(
+        settings.history.as_deref(),
+        settings.history_bytes,
+        &boot_id,
+    )?;
+    let inherited = balances.map(|balances| {
+        let counters = balances.into_iter().map(|(id, kills)| (counter(id), kills));
+        counters.collect::<BTreeMap<_, _>>()
+    });
+    let (publish, snapshot) = watch::channel(None);
+    let sources = Sources {
+        snapshot,
+        archive: keeper.archive(),
+        stale_after: STALE_AT_LEAST.max(settings.tick * STALE_TICKS),
+    };
+    let server = Server::start(settings.listen, settings.socket.as_deref(), sources)?;
+    let state = State::new(
+        version,
+        page_size_bytes,
+        settings.eviction_threshold_bytes,
+        inherited,
+    );
+    let agent = Agent {
+        links: LogLinks::new(&settings.logs),
+        oci: settings.oci.clone().map(OciFolders::new),
+        root: CgroupHandle::open(hierarchy.version(), hierarchy.mount_point()).ok(),
+        census: Census::new(hierarchy, settings.max_cgroups),
+        sees_all_tasks: sees_all_tasks(),
+        settings,
+        state,
+        keeper,
+        hooks,
+        kills: facts.map(Kills::new),
+        before: None,
+        publish,
+        announce,
+        failures: 0,
+        next_census: None,
+        next_balance: Instant::now() + BALANCE,
+    };
+    agent.work(watch, kept, server, stop).await;
+    Ok(())
+}
+
+struct Agent<A> {
+    settings: Settings,
+    state: State,
+    census: Census,
+    root: Option<CgroupHandle>,
+    links: LogLinks,
+    oci: Option<OciFolders>,
+    /// Whether the task iterator sees everybody.
+    sees_all_tasks: bool,
+    keeper: Keeper,
+    hooks: Vec<HookView>,
+    /// `None` if nothing could be attached.
+    kills: Option<Kills>,
+    /// The last but one snapshot of processes.
+    before: Option<Box<OomSnapshot>>,
+    publish: watch::Sender<Option<Arc<Snapshot>>>,
+    announce: A,
+    failures: u64,
+    next_census: Option<Instant>,
+    next_balance: Instant,
+}
+
+impl<A: FnMut(&Report)> Agent<A> {
+    async fn work(
+        mut self,
+        mut watch: Option<OomWatch>,
+        mut kept: mpsc::Receiver<Kept>,
+        server: Server,
+        stop: impl Future<Output = ()>,
+    ) {
+        let mut ticks = interval(self.settings.tick);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        tokio::pin!(stop);
+        loop {
+            let mut told = Vec::new();
+            tokio::select! {
+                () = &mut stop => break,
+                _ = ticks.tick() => self.tick(watch.as_ref()),
+                Some(kept) = kept.recv() => self.announce(&kept),
+                gathered = gather(watch.as_mut(), &mut told) => {
+                    if let Err(error) = gathered {
+                        log::error!("{error}; kills are told of from the kernel's counters alone");
+                        watch = None;
+                        self.hooks.iter_mut().for_each(|hook| hook.up = false);
+                    }
+                }
+            }
+            self.learn(told);
+        }
+        let mut told = Vec::new();
+        if let Some(watch) = watch
+            && let Err(error) = watch.finish(|input| told.push(input))
+        {
+            log::error!("{error}");
+        }
+        self.learn(told);
+        let rest = self.kills.as_mut().map(|kills| kills.rest(monotonic_ns()));
+        for story in rest.unwrap_or_default() {
+            self.report(&story);
+        }
+        self.keeper.keep_balances(balances(&self.state));
+        // The server has a way to the keeper of its own.
+        drop(server);
+        let Self {
+            keeper, announce, ..
+        } = self;
+        keeper.finish();
+        let mut announce = announce;
+        while let Ok(kept) = kept.try_recv() {
+            announce(&kept.report);
+        }
+    }
+
+    fn announce(&mut self, kept: &Kept) {
+        self.failures += u64::from(!kept.is_safe);
+        (self.announce)(&kept.report);
+    }
+
+    fn learn(&mut self, told: Vec<Input>) {
+        let Some(kills) = &mut self.kills else {
+            return;
+        };
+        for input in told {
+            kills.apply(&input);
+            if let Input::OomSnapshot(snapshot) = input {
+                let victim = predicted(self.before.as_deref(), &snapshot);
+                self.state.predicted(victim.filter(|_| self.sees_all_tasks));
+                self.before = Some(snapshot);
+            }
+        }
+        for story in kills.settled(monotonic_ns()) {
+            self.report(&story);
+        }
+    }
+
+    fn report(&mut self, story: &KillStory) {
+        // A container that was killed as soon as it had started may have its link by now.
+        self.name();
+        self.state.killed(monotonic_ns(), story, &self.links);
+        let Some(kills) = &self.kills else {
+            return;
+        };
+        let limit = story.limit.as_ref().and_then(|limit| limit.cgroup_id);
+        let who = Who {
+            victim: self.state.name(story.report.victim.cgroup_id),
+            limit: self.state.name(limit),
+            node: &self.settings.node_name,
+        };
+        let report = report::complete(story, kills.facts(), &who);
+        self.keep(report);
+    }
+
+    fn keep(&mut self, report: Report) {
+        if !self.keeper.keep(report, balances(&self.state)) {
+            log::error!("a report was dropped: too many wait to be kept");
+            self.failures += 1;
+        }
+    }
+
+    fn tick(&mut self, watch: Option<&OomWatch>) {
+        let start = Instant::now();
+        if self.next_census.is_none_or(|next| next <= start) {
+            self.next_census = Some(start + CENSUS);
+            self.take_census();
+        }
+        let node = match node::read(self.census.hierarchy(), self.root.as_ref()) {
+            Ok(node) => node,
+            Err(error) => {
+                log::error!("reading /proc/meminfo: {error}");
+                return;
+            }
+        };
+        let readings = self.census.read();
+        let now_ns = monotonic_ns();
+        let untold = self.state.learn(now_ns, &readings, &node);
+        for untold in untold {
+            self.report_untold(untold);
+        }
+        if self.next_balance <= start {
+            self.next_balance = start + BALANCE;
+            self.keeper.keep_balances(balances(&self.state));
+        }
+        let (watched, unwatched) = self.census.watched();
+        let health = Health {
+            hooks: self.hooks.clone(),
+            lost: lost(watch),
+            watched,
+            unwatched,
+            history_failures: self.failures,
+            tick_seconds: start.elapsed().as_secs_f64(),
+            ..Health::default()
+        };
+        let snapshot = self
+            .state
+            .snapshot(now_ns, health, self.settings.full_metrics);
+        // Without a server nobody listens.
+        _ = self.publish.send(Some(Arc::new(snapshot)));
+    }
+
+    fn take_census(&mut self) {
+        match self.census.update() {
+            Ok(changes) => {
+                for (id, path) in changes.born {
+                    self.state.born(id, path);
+                }
+                for id in changes.died {
+                    self.state.died(id);
+                }
+                self.state.counted();
+            }
+            Err(error) => log::error!("{error}"),
+        }
+        self.name();
+    }
+
+    fn name(&mut self) {
+        if let Err(error) = self.links.refresh() {
+            log::warn!("{error}");
+        }
+        let names = self.state.names();
+        names.learn(&self.links);
+        let Some(oci) = &self.oci else {
+            return;
+        };
+        for (id, container) in names.nameless() {
+            match oci.annotations(&container) {
+                Ok(found) => {
+                    if let Some(found) = found {
+                        names.annotate(id, &found);
+                    }
+                }
+                Err(error) => log::warn!("{error}"),
+            }
+        }
+    }
+
+    fn report_untold(&mut self, untold: Untold) {
+        let id = match untold.counter {
+            Counter::Cgroup(id) => Some(id),
+            Counter::Node => None,
+        };
+        let who = Who {
+            victim: self.state.name(id),
+            limit: None,
+            node: &self.settings.node_name,
+        };
+        let kills = Uncounted {
+            noticed_unix_ns: unix_ns(),
+            kills: untold.kills,
+            path: id.and_then(|id| self.state.path(id)),
+            before_start: untold.before_start,
+        };
+        let report = report::incomplete(&kills, &who);
+        self.keep(report);
+    }
+}
+
+/// Waits for the watch, if there is one.
+async fn gather(watch: Option<&mut OomWatch>, told: &mut Vec<Input>) -> Result<(), LiveError> {
+    match watch {
+        Some(watch) => watch.gather(|input| told.push(input)).await,
+        None => std::future::pending().await,
+    }
+}
+
+type Attached = (Option<OomWatch>, Vec<HookView>, Option<Box<OomWatchFacts>>);
+
+/// Attaches what can be attached. An agent without a hook still counts kills and tells risks.
+fn attach(mut kernel: KernelFacts, load: &LoadOptions, hierarchy: &Hierarchy) -> Attached {
+    kernel.find_per_cpu();
+    let root = match hierarchy.cgroup_at(hierarchy.mount_point()) {
+        Ok(root) => root,
+        Err(error) => {
+            log::error!("{error}");
+            return (None, Vec::new(), None);
+        }
+    };
+    match OomWatch::start(kernel, load, hierarchy.clone(), root, None, begin_lookout) {
+        Ok((watch, facts)) => {
+            let hooks = facts.hooks.iter().map(|hook| HookView {
+                signal: hook.signal.clone(),
+                up: hook.attached.is_some(),
+            });
+            (Some(watch), hooks.collect(), Some(facts))
+        }
+        Err(error) => {
+            log::error!("{error}; kills are told of from the kernel's counters alone");
+            (None, Vec::new(), None)
+        }
+    }
+}
+
+/// All is attached: what is left to do takes no privilege, but on old kernels.
+fn give_up_the_rest(watch: Option<&OomWatch>) {
+    give_up(|| watch.is_none_or(|watch| watch.counters().is_ok()));
+}
+
+/// The same in the thread that looks ahead.
+fn begin_lookout(snapshots: &mut Snapshots) {
+    let before = snapshots.has_iterator();
+    give_up(|| !before || snapshots.has_iterator());
+}
+
+fn give_up(still_works: impl FnOnce() -> bool) {
+    match privileges::keep_what_watching_takes(still_works) {
+        Ok(kept) if kept.is_empty() => log::info!("all capabilities are given up"),
+        Ok(_) => {
+            log::info!("all capabilities are given up but CAP_BPF, which this kernel asks for")
+        }
+        Err(error) => log::warn!("giving up privileges: {error}"),
+    }
+}
+
+/// The cgroup of the victim, were the machine to run out now.
+fn predicted(before: Option<&OomSnapshot>, now: &OomSnapshot) -> Option<u64> {
+    let forecast = predict_domain(before, now, None)?;
+    match forecast.now.outcome {
+        Outcome::Kill(number) => forecast.candidates.get(number)?.task.cgroup_id,
+        _ => None,
+    }
+}
+
+fn lost(watch: Option<&OomWatch>) -> Vec<(&'static str, u64)> {
+    let Some(watch) = watch else {
+        return Vec::new();
+    };
+    match watch.counters() {
+        Ok(counters) => vec![
+            (
+                "ring_full",
+                counters.iter().map(|hook| hook.records_lost).sum(),
+            ),
+            (
+                "recursion",
+                counters.iter().map(|hook| hook.recursion_misses).sum(),
+            ),
+        ],
+        Err(error) => {
+            log::debug!("{error}");
+            Vec::new()
+        }
+    }
+}
+
+fn balances(state: &State) -> Balances {
+    let balance = |(counter, kills)| match counter {
+        Counter::Cgroup(id) => (id, kills),
+        Counter::Node => (NODE, kills),
+    };
+    state.balances().into_iter().map(balance).collect()
+}
+
+fn counter(id: u64) -> Counter {
+    match id {
+        NODE => Counter::Node,
+        id => Counter::Cgroup(id),
+    }
+}
+
+/// The task iterator walks the PID namespace of who opens it, and so does /proc.
+fn sees_all_tasks() -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let own = fs::metadata("/proc/self/ns/pid").map(|namespace| namespace.ino());
+    let all = own.is_ok_and(|inode| inode == FIRST_PID_NAMESPACE);
+    if !all {
+        log::warn!(
+            "this is not the machine's PID namespace (in a pod, set hostPID: true): no victim is foretold"
+        );
+    }
+    all
+}
+
+/// A descriptor for each cgroup is more than the usual soft limit.
+fn raise_descriptors() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    if let Err(errno) = setrlimit(Resource::Nofile, raised) {
+        log::warn!(
+            "raising the limit of open files: {}",
+            io::Error::from(errno)
+        );
+    }
+}
+
+fn read(path: &'static str) -> Result<String, AgentError> {
+    fs::read_to_string(path).map_err(|source| AgentError::Read { path, source })
+}

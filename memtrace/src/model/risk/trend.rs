@@ -1,0 +1,139 @@
+//! How fast a domain reaches new highs.
+
+use std::collections::VecDeque;
+
+use super::Horizon;
+
+const SECOND_NS: u64 = 1_000_000_000;
+/// Windows over which growth is looked at.
+const WINDOWS_NS: [u64; 3] = [30 * SECOND_NS, 300 * SECOND_NS, 3_600 * SECOND_NS];
+/// Highs older than the fine ones are kept by this step.
+const STEP_NS: u64 = 10 * SECOND_NS;
+/// New highs count against the highest of the last hour: so many steps.
+const HOUR_STEPS: u32 = 360;
+/// What the older ones are counted in: the smallest page of all machines.
+const UNIT_BYTES: u64 = 4_096;
+/// Fine samples are kept for this long,
+const FINE_NS: u64 = 40 * SECOND_NS;
+/// and no more of them than this.
+const MAX_FINE: usize = 64;
+/// Each window is looked at in parts.
+const PARTS: u64 = 3;
+/// A forecast looks back for at least this share of what it looks ahead.
+const LOOK_BACK: f64 = 1.0 / 3.0;
+
+/// Ten seconds.
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    number: u32,
+    /// Highest in it, in units of [`UNIT_BYTES`].
+    highest: u32,
+    /// Highest in the hour that ends with it.
+    hour_highest: u32,
+}
+
+/// What was pinned in the last hour, as far as highs are concerned: some 6 KiB a domain that lives so
+/// long.
+#[derive(Clone, Debug, Default)]
+pub struct Trend {
+    /// First sample since the last [`Trend::forget`].
+    since_ns: Option<u64>,
+    /// (time, bytes), oldest first.
+    fine: VecDeque<(u64, u64)>,
+    /// Oldest first.
+    steps: VecDeque<Step>,
+}
+
+impl Trend {
+    /// Learns what is pinned at an instant of the monotonic clock, ns.
+    pub fn learn(&mut self, time_ns: u64, pinned_bytes: u64) {
+        self.since_ns.get_or_insert(time_ns);
+        self.fine.push_back((time_ns, pinned_bytes));
+        let too_old = |(at, _): &(u64, u64)| time_ns.saturating_sub(*at) > FINE_NS;
+        while self.fine.len() > MAX_FINE || self.fine.front().is_some_and(too_old) {
+            self.fine.pop_front();
+        }
+        self.learn_step((time_ns / STEP_NS) as u32, pinned_bytes);
+    }
+
+    fn learn_step(&mut self, number: u32, pinned_bytes: u64) {
+        let pinned = u32::try_from(pinned_bytes / UNIT_BYTES).unwrap_or(u32::MAX);
+        if let Some(last) = self.steps.back_mut().filter(|last| last.number == number) {
+            last.highest = last.highest.max(pinned);
+            last.hour_highest = last.hour_highest.max(pinned);
+            return;
+        }
+        let since = number.saturating_sub(HOUR_STEPS);
+        let hour = self
+            .steps
+            .iter()
+            .rev()
+            .take_while(|step| step.number >= since);
+        let hour_highest = hour.map(|step| step.highest).fold(pinned, u32::max);
+        self.steps.push_back(Step {
+            number,
+            highest: pinned,
+            hour_highest,
+        });
+        let end = number.saturating_sub(HOUR_STEPS + 1);
+        while self.steps.front().is_some_and(|step| step.number < end) {
+            self.steps.pop_front();
+        }
+    }
+
+    /// Starts anew: after a kill, what was high is no measure of what is to come.
+    pub fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The fastest growth over the windows that are long enough for a horizon, bytes a second; `None`
+    /// until the domain has been watched for one of them.
+    ///
+    /// The growth over a window is the median of the rates at which the high-water line of an hour
+    /// rose in each third of it: a line that rises all the time counts in full, a sawtooth only by
+    /// what each peak surpasses the one before, and one step, however high, not at all.
+    pub fn growth_bytes_per_second(&self, horizon: Horizon) -> Option<f64> {
+        let (now_ns, _) = *self.fine.back()?;
+        let age_ns = now_ns - self.since_ns?;
+        let long_enough = |window: &&u64| {
+            **window as f64 >= horizon.seconds() * LOOK_BACK * SECOND_NS as f64
+                && **window <= age_ns
+        };
+        let windows = WINDOWS_NS.iter().filter(long_enough);
+        windows
+            .map(|window| self.over(now_ns, *window))
+            .reduce(f64::max)
+    }
+
+    fn over(&self, now_ns: u64, window_ns: u64) -> f64 {
+        let part_ns = window_ns / PARTS;
+        let edges = [3, 2, 1, 0].map(|parts| self.high_water(now_ns - parts * part_ns));
+        let rate =
+            |from: u64, to: u64| to.saturating_sub(from) as f64 * SECOND_NS as f64 / part_ns as f64;
+        let mut rates = [
+            rate(edges[0], edges[1]),
+            rate(edges[1], edges[2]),
+            rate(edges[2], edges[3]),
+        ];
+        rates.sort_by(f64::total_cmp);
+        rates[1]
+    }
+
+    /// The highest in the hour before an instant: to the second as far back as the fine samples
+    /// reach, else up to the last whole step.
+    fn high_water(&self, at_ns: u64) -> u64 {
+        let step = (at_ns / STEP_NS) as u32;
+        let whole = self.steps.partition_point(|one| one.number < step);
+        let coarse = match whole.checked_sub(1) {
+            Some(last) => u64::from(self.steps[last].hour_highest) * UNIT_BYTES,
+            // Nothing is known of before.
+            None => 0,
+        };
+        let until = self.fine.iter().take_while(|(time, _)| *time <= at_ns);
+        let highest = until.map(|(_, bytes)| *bytes).fold(coarse, u64::max);
+        match (highest, self.steps.front()) {
+            (0, Some(first)) => u64::from(first.highest) * UNIT_BYTES,
+            _ => highest,
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Families of series, written one by one.
+
+use std::fmt;
+
+use prometheus_client::{
+    encoding::{DescriptorEncoder, NoLabelSet},
+    metrics::MetricType,
+    registry::Unit,
+};
+
+use crate::agent::Labels;
+
+/// Labels of one series, in the order in which they are written.
+pub(super) type Set<'a> = Vec<(&'static str, &'a str)>;
+
+/// A family's name without the unit and `_total`, its unit, and what it tells.
+#[derive(Clone, Copy)]
+pub(super) struct About {
+    pub(super) name: &'static str,
+    pub(super) unit: Option<fn() -> Unit>,
+    pub(super) help: &'static str,
+}
+
+/// Of a family in bytes.
+pub(super) fn bytes(name: &'static str, help: &'static str) -> About {
+    About {
+        name,
+        unit: Some(|| Unit::Bytes),
+        help,
+    }
+}
+
+/// Of a family in seconds.
+pub(super) fn seconds(name: &'static str, help: &'static str) -> About {
+    About {
+        name,
+        unit: Some(|| Unit::Seconds),
+        help,
+    }
+}
+
+/// Of a family that counts things, or is a share.
+pub(super) fn plain(name: &'static str, help: &'static str) -> About {
+    About {
+        name,
+        unit: None,
+        help,
+    }
+}
+
+/// Writes gauges. What is unknown has no row.
+pub(super) fn gauges<'a>(
+    encoder: &mut DescriptorEncoder<'_>,
+    about: About,
+    rows: impl IntoIterator<Item = (Set<'a>, f64)>,
+) -> Result<(), fmt::Error> {
+    let unit = about.unit.map(|unit| unit());
+    let mut family =
+        encoder.encode_descriptor(about.name, about.help, unit.as_ref(), MetricType::Gauge)?;
+    for (labels, value) in rows {
+        family.encode_family(&labels)?.encode_gauge(&value)?;
+    }
+    Ok(())
+}
+
+/// Writes counters.
+pub(super) fn counters<'a>(
+    encoder: &mut DescriptorEncoder<'_>,
+    about: About,
+    rows: impl IntoIterator<Item = (Set<'a>, f64)>,
+) -> Result<(), fmt::Error> {
+    let unit = about.unit.map(|unit| unit());
+    let mut family =
+        encoder.encode_descriptor(about.name, about.help, unit.as_ref(), MetricType::Counter)?;
+    for (labels, value) in rows {
+        family
+            .encode_family(&labels)?
+            .encode_counter::<NoLabelSet, f64, f64>(&value, None)?;
+    }
+    Ok(())
+}
+
+/// A container's labels.
+pub(super) fn whose(labels: &Labels) -> Set<'_> {
+    vec![
+        ("namespace", &labels.namespace),
+        ("pod", &labels.pod),
+        ("container", &labels.container),
+    ]
+}
+
+/// The same with one more.
+pub(super) fn whose_and<'a>(labels: &'a Labels, name: &'static str, value: &'a str) -> Set<'a> {
+    let mut set = whose(labels);
+    set.push((name, value));
+    set
+}

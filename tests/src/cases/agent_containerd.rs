@@ -1,0 +1,151 @@
+//! `memtrace agent` and a container that a real runtime made: no image and no registry is needed.
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context as _, ensure};
+use rustix::process::Signal;
+
+use super::{
+    agent_scene::{Agent, OWN, UID, has, link, listed},
+    oom_scene::{LIMIT, let_the_log_rest},
+    room::{Room, text},
+};
+use crate::{
+    cgroup,
+    host::Host,
+    process::{self, PATIENCE, Running},
+    suite::Outcome,
+};
+
+/// Long enough for the agent to look at the tree, and for the link to be read.
+const LIVES_S: u32 = 8;
+
+/// containerd without its Kubernetes part, with folders of its own.
+struct Containerd {
+    socket: PathBuf,
+    _running: Running,
+}
+
+impl Containerd {
+    fn start(room: &Room<'_>) -> anyhow::Result<Self> {
+        let folder = room.folder();
+        let socket = folder.join("containerd.sock");
+        let config = folder.join("containerd.toml");
+        let place = folder.display();
+        fs::write(
+            &config,
+            format!(
+                "version = 2\nroot = \"{place}/root\"\nstate = \"{place}/state\"\n\
+                 disabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
+                 [grpc]\naddress = \"{}\"\n",
+                socket.display()
+            ),
+        )?;
+        let mut command = process::command("containerd".as_ref(), ["--config", text(&config)?]);
+        let own = Self {
+            _running: Running::start(&mut command)?,
+            socket,
+        };
+        let start = std::time::Instant::now();
+        while !own.ctr(&["version"])?.status.success() {
+            ensure!(start.elapsed() < PATIENCE, "containerd does not answer");
+            thread::sleep(Duration::from_millis(50));
+        }
+        Ok(own)
+    }
+
+    fn ctr(&self, arguments: &[&str]) -> anyhow::Result<process::Finished> {
+        let mut command = process::command("ctr".as_ref(), ["--address", text(&self.socket)?]);
+        command.args(["--namespace", "k8s.io"]).args(arguments);
+        process::run(command)
+    }
+}
+
+/// The runtime makes the container's cgroup; those above stay behind.
+struct Above(PathBuf);
+
+impl Drop for Above {
+    fn drop(&mut self) {
+        let pod = self.0.join(format!("kubepods/burstable/pod{UID}"));
+        let folders = pod.ancestors().take_while(|folder| *folder != self.0);
+        for folder in folders.filter(|folder| folder.exists()) {
+            if let Err(error) = cgroup::remove(folder) {
+                eprintln!("{error:#}");
+            }
+        }
+    }
+}
+
+/// A root file system with a shell.
+fn root_fs(room: &Room<'_>, busybox: &Path) -> anyhow::Result<PathBuf> {
+    let root = room.folder().join("rootfs");
+    for folder in ["bin", "proc", "dev", "sys", "tmp"] {
+        fs::create_dir_all(root.join(folder))?;
+    }
+    fs::copy(busybox, root.join("bin/busybox"))?;
+    for name in ["sh", "sleep", "tail"] {
+        symlink("busybox", root.join("bin").join(name))?;
+    }
+    Ok(root)
+}
+
+/// A container of containerd's is named after its death.
+pub(super) fn real_container(host: &Host) -> anyhow::Result<Outcome> {
+    let busybox = ["/bin/busybox", "/usr/bin/busybox"].map(Path::new);
+    let Some(busybox) = busybox.into_iter().find(|path| path.exists()) else {
+        return Ok(Outcome::Skipped("there is no busybox here".to_owned()));
+    };
+    for program in ["containerd", "ctr", "runc"] {
+        if !has(program) {
+            return Ok(Outcome::Skipped(format!("there is no {program} here")));
+        }
+    }
+    let room = Room::new(host)?;
+    let containerd = Containerd::start(&room)?;
+    let root = root_fs(&room, busybox)?;
+    let id = format!("{:064x}", std::process::id());
+    link(&room, &id, 2)?;
+    let mut agent = Agent::start(&room)?;
+    let _above = Above(room.cgroup.path.clone());
+    let path = format!("{}/kubepods/burstable/pod{UID}/{id}", room.cgroup.name());
+    let_the_log_rest(host);
+    let ran = containerd.ctr(&[
+        "run",
+        "--rm",
+        "--rootfs",
+        "--cgroup",
+        &path,
+        "--memory-limit",
+        &LIMIT.to_string(),
+        text(&root)?,
+        &id,
+        "/bin/sh",
+        "-c",
+        &format!("sleep {LIVES_S}; exec tail /dev/zero"),
+    ])?;
+    ensure!(ran.status.code() == Some(137), "not killed: {ran:?}");
+    let directory = host.hierarchy.mount.join(path.trim_start_matches('/'));
+    ensure!(
+        !directory.exists(),
+        "{} is still there",
+        directory.display()
+    );
+    agent.wait_for("the series", |agent| Ok(agent.series(OWN)? == Some(1.0)))?;
+    let reports = listed(&room)?;
+    let report = reports.first().context("no report is kept")?;
+    let name = &report["victim_name"];
+    ensure!(
+        name["namespace"] == "shop" && name["pod"] == "web-0" && name["container"] == "app",
+        "{report}"
+    );
+    ensure!(name["container_id"] == id.as_str(), "{report}");
+    ensure!(report["victim"]["comm"] == "tail", "{report}");
+    agent.end(Signal::TERM)?;
+    Ok(Outcome::Passed("shop/web-0/app, by containerd".to_owned()))
+}
