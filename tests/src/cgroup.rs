@@ -73,7 +73,7 @@ pub struct Reading {
     pub inactive_file_bytes: u64,
     /// Bytes on the active file list.
     pub active_file_bytes: u64,
-    /// Bytes in the swap cache; 0 where the kernel does not count them for a cgroup.
+    /// Bytes in the swap cache; the machine's where the kernel does not count them for a cgroup.
     pub swapcached_bytes: u64,
 }
 
@@ -185,7 +185,10 @@ impl TestCgroup {
             usage_bytes,
             inactive_file_bytes: key("inactive_file")?,
             active_file_bytes: key("active_file")?,
-            swapcached_bytes: key("swapcached").unwrap_or(0),
+            swapcached_bytes: key("swapcached")
+                .ok()
+                .or_else(|| meminfo_bytes("SwapCached"))
+                .unwrap_or(0),
         })
     }
 
@@ -215,6 +218,16 @@ impl Drop for TestCgroup {
             eprintln!("{error:#}");
         }
     }
+}
+
+/// A line of `/proc/meminfo`, in bytes.
+pub fn meminfo_bytes(key: &str) -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text
+        .lines()
+        .find(|line| line.starts_with(&format!("{key}:")))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib * 1024)
 }
 
 /// Kills what runs in a cgroup of ours, and removes it.

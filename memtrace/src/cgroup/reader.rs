@@ -1,6 +1,7 @@
 //! One cgroup's memory files, read again and again.
 
 use std::{
+    fs,
     os::fd::AsFd,
     path::{Path, PathBuf},
 };
@@ -15,7 +16,10 @@ use super::{
     kernel_file::KernelFile,
     stat::{parse_memory_events, parse_memory_stat, parse_pressure},
 };
-use crate::input::{CgroupSample, CgroupVersion, MemoryEvents, Pressure};
+use crate::{
+    input::{CgroupSample, CgroupVersion, MemoryEvents, Pressure},
+    tasks::field_bytes,
+};
 
 /// The largest page size of any machine (arm64, ppc64).
 const MAX_PAGE_SIZE_BYTES: u64 = 64 << 10;
@@ -124,6 +128,10 @@ impl CgroupReader {
                 .map_err(|line| self.stat.malformed(&line.0))?;
         }
         sample.usage_after_bytes = number(self.usage.as_ref(), buffer)?;
+        // Before 5.12 the kernel does not count it for a cgroup: the node's is the most it can be.
+        if sample.stat.swapcached.is_none() {
+            sample.stat.swapcached = node_swap_cache_bytes();
+        }
 
         let limited = |bytes: &u64| *bytes < UNLIMITED_BYTES;
         sample.usage_peak_bytes = number(self.peak.as_ref(), buffer)?;
@@ -191,6 +199,14 @@ impl CgroupReader {
             Some(text) => parse_pressure(text).map_err(|line| file.malformed(&line.0)),
         }
     }
+}
+
+/// The node's swap cache (`/proc/meminfo`); `None` without swap.
+fn node_swap_cache_bytes() -> Option<u64> {
+    if rustix::system::sysinfo().totalswap == 0 {
+        return None;
+    }
+    field_bytes(&fs::read_to_string("/proc/meminfo").ok()?, "SwapCached")
 }
 
 /// The one number of a file, if there is such a file.
@@ -310,7 +326,7 @@ mod tests {
             sample,
             CgroupSample {
                 stat: sample.stat,
-                // Free swap is the node's, and not from a file.
+                // Free swap is the node's, and not from a file of the cgroup.
                 swap_available_bytes: sample.swap_available_bytes,
                 ..CgroupSample::default()
             }

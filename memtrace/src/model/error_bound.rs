@@ -16,7 +16,8 @@ use crate::input::{CgroupSample, StatError};
 ///   charged and freed between the two reads does not show here.
 /// - **swapcache**: pages in the swap cache that nobody maps are in usage, but neither in anon nor
 ///   in file; how many of `swapcached` that are is not told. 0 to `swapcached` at either end, so
-///   the change is off by at most the larger of the two. 0 without swap.
+///   the change is off by at most the larger of the two. 0 without swap. Before 5.12 the node's whole
+///   swap cache stands for the cgroup's, which is not counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ErrorBound {
     /// Per-CPU charge stocks.

@@ -8,7 +8,11 @@ use super::{
     reclaim::{Watched, clean_file},
     room::{CaseFile, Room, cat_in},
 };
-use crate::{cgroup::TestCgroup, host::Host, suite::Outcome};
+use crate::{
+    cgroup::{TestCgroup, meminfo_bytes},
+    host::Host,
+    suite::Outcome,
+};
 
 /// L3: one task streams a file through a limit. What it waited for reclaim is what PSI says that some
 /// task waited for memory, since nothing is read twice.
@@ -142,13 +146,4 @@ pub(super) fn of_the_node(host: &Host) -> anyhow::Result<Outcome> {
     let evicted = evicted.map(|evicted| evicted.bytes / host.page_bytes);
     watched.compare("evicted", evicted, watched.kernel.stolen)?;
     Ok(watched.passed())
-}
-
-fn meminfo_bytes(key: &str) -> Option<u64> {
-    let text = fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text
-        .lines()
-        .find(|line| line.starts_with(&format!("{key}:")))?;
-    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kib * 1024)
 }
