@@ -10,6 +10,7 @@
 //! wait. What does not fit is counted, and never silent.
 
 mod accounts;
+mod attach;
 mod census;
 mod domain;
 mod http;

@@ -1,5 +1,8 @@
 //! All that the agent knows. Pure: it is told what was read and when, and reads nothing itself.
 
+#[cfg(test)]
+mod tests;
+
 use std::{cmp::Reverse, collections::BTreeMap};
 
 use super::{

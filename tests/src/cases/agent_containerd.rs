@@ -17,7 +17,7 @@ use super::{
     room::{Room, text},
 };
 use crate::{
-    cgroup,
+    cgroup::{self, Version},
     host::Host,
     process::{self, PATIENCE, Running},
     suite::Outcome,
@@ -67,16 +67,45 @@ impl Containerd {
     }
 }
 
-/// The runtime makes the container's cgroup; those above stay behind.
-struct Above(PathBuf);
+/// The runtime makes the container's cgroup in every hierarchy that is mounted (v1 has one a
+/// controller); those above it stay behind.
+struct Above {
+    /// The room's cgroup.
+    room: PathBuf,
+    hierarchies: Vec<PathBuf>,
+}
+
+impl Above {
+    fn new(room: &Room<'_>) -> anyhow::Result<Self> {
+        let mount = &room.host.hierarchy.mount;
+        let hierarchies = match room.cgroup.version() {
+            Version::V2 => vec![mount.clone()],
+            Version::V1 => fs::read_dir(mount.parent().unwrap_or(mount))?
+                .map(|entry| entry.map(|entry| entry.path()))
+                .collect::<Result<_, _>>()?,
+        };
+        Ok(Self {
+            room: room.cgroup.path.clone(),
+            hierarchies,
+        })
+    }
+}
 
 impl Drop for Above {
     fn drop(&mut self) {
-        let pod = self.0.join(format!("kubepods/burstable/pod{UID}"));
-        let folders = pod.ancestors().take_while(|folder| *folder != self.0);
-        for folder in folders.filter(|folder| folder.exists()) {
-            if let Err(error) = cgroup::remove(folder) {
-                eprintln!("{error:#}");
+        let name = self.room.file_name().unwrap_or_default();
+        for hierarchy in &self.hierarchies {
+            let top = hierarchy.join(name);
+            let pod = top.join(format!("kubepods/burstable/pod{UID}"));
+            let own = |folder: &&Path| folder.starts_with(&top) && **folder != self.room;
+            for folder in pod
+                .ancestors()
+                .take_while(own)
+                .filter(|folder| folder.exists())
+            {
+                if let Err(error) = cgroup::remove(folder) {
+                    eprintln!("{error:#}");
+                }
             }
         }
     }
@@ -112,7 +141,7 @@ pub(super) fn real_container(host: &Host) -> anyhow::Result<Outcome> {
     let id = format!("{:064x}", std::process::id());
     link(&room, &id, 2)?;
     let mut agent = Agent::start(&room)?;
-    let _above = Above(room.cgroup.path.clone());
+    let _above = Above::new(&room)?;
     let path = format!("{}/kubepods/burstable/pod{UID}/{id}", room.cgroup.name());
     let_the_log_rest(host);
     let ran = containerd.ctr(&[
