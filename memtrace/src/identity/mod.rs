@@ -1,8 +1,8 @@
 //! Who a cgroup is: pod, container, systemd unit.
 //!
-//! The first of these that answers: the cgroup's own path ([`path`]), the kubelet's links to
-//! containers' logs ([`logs`]), and, where it is asked for, the annotations of the OCI runtime
-//! ([`oci`]). The key is the cgroup's id, and a name outlives its cgroup ([`Names`]). What cannot be
+//! The first of these that answers: the cgroup's own path (`path`), the kubelet's links to
+//! containers' logs (`logs`), and, where it is asked for, the annotations of the OCI runtime
+//! (`oci`). The key is the cgroup's id, and a name outlives its cgroup ([`Names`]). What cannot be
 //! named is counted, and never guessed.
 
 mod log_name;
