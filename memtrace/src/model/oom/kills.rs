@@ -25,6 +25,9 @@ const MAX_LOGS: usize = 64;
 const MAX_PATHS: usize = 4_096;
 /// A kill's other deaths, its report in the log, and its end come within this time.
 const SETTLED_NS: u64 = 150_000_000;
+/// The kernel log is waited for this long, where it alone would tell of a choice: its last line comes
+/// after the mark, and a task may be preempted in between.
+const LOGGED_NS: u64 = 1_000_000_000;
 /// A choice is followed by its mark within this time, unless the victim had gone: the kernel prints
 /// its report in between (mm/oom_kill.c, `oom_kill_process`), and consoles can be slow.
 const UNMARKED_NS: u64 = 10_000_000_000;
@@ -114,6 +117,9 @@ impl Kills {
             let age_ns = now_ns.saturating_sub(kill.killed_ns());
             if mark_may_come {
                 return age_ns >= UNMARKED_NS;
+            }
+            if log_is_read && kill.log.is_none() && kill.choice.is_none() {
+                return age_ns >= LOGGED_NS;
             }
             let whole = kill.gone_after_ns.is_some() && (kill.log.is_some() || !log_is_read);
             age_ns >= SETTLED_NS || whole && age_ns >= GROUP_NS

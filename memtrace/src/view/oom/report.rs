@@ -6,7 +6,10 @@ use super::kill;
 use crate::{
     identity::{Name, Qos},
     input::OomWatchFacts,
-    model::{oom::KillStory, words::escaped},
+    model::{
+        oom::{Fate, KillStory},
+        words::escaped,
+    },
     store::Report,
     view::time::rfc3339,
 };
@@ -26,8 +29,12 @@ pub struct Who<'a> {
 pub fn complete(story: &KillStory, facts: &OomWatchFacts, who: &Who<'_>) -> Report {
     let mut report = kill::value(story, facts);
     if let Value::Object(object) = &mut report {
-        let also = story.report.also_killed.len();
-        object.extend(head(who, true, 1 + also));
+        // The kernel does not count one that was dying already.
+        let kills = match story.fate {
+            Fate::WasDying => 0,
+            Fate::Chosen | Fate::Unknown => 1 + story.report.also_killed.len(),
+        };
+        object.extend(head(who, true, kills));
     }
     let line = headline(who);
     Report {
