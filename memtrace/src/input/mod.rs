@@ -17,7 +17,7 @@ pub use self::{
     facts::{Facts, HookOutcome, LruKind, RssCounters, Scope, StatError},
     oom::{
         OomCandidateEvent, OomCgroup, OomConstraint, OomKillEvent, OomMemory, OomNode,
-        OomReapEvent, OomReapPhase, OomSnapshot, OomTask, RssPages, TaskSource,
+        OomReapEvent, OomReapPhase, OomSnapshot, OomTask, RssPages, TICK_NS, TaskSource,
     },
     oom_watch::{CgroupPath, OomGoneEvent, OomLogEvent, OomLogTask, OomWatchFacts},
     sample::{

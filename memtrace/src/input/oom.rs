@@ -4,6 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{CgroupSample, CgroupVersion, OwnedBy, Pressure, RssCounters, Timestamp};
 
+/// Nanoseconds of a clock tick of `/proc/PID/stat` (`USER_HZ`, 100 on every architecture we build
+/// for; include/asm-generic/param.h): what it tells of when a process started is rounded down to one.
+pub const TICK_NS: u64 = 10_000_000;
+
 /// Pages that a process's counters hold, as the kernel stores them: they may be below 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

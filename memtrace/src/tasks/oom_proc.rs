@@ -6,10 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::proc::{TICK_NS, field_bytes};
+use super::proc::field_bytes;
 use crate::{
     cgroup::Hierarchy,
-    input::{OomTask, RssPages},
+    input::{OomTask, RssPages, TICK_NS},
 };
 
 /// `PF_EXITING` and `PF_KTHREAD` (include/linux/sched.h) in field 9 of `/proc/PID/stat`.

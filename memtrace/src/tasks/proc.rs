@@ -2,11 +2,7 @@
 
 use std::{fs, io};
 
-use crate::input::{CgroupMember, TaskUsage};
-
-/// Nanoseconds of a clock tick of `/proc/PID/stat` (`USER_HZ`, 100 on every architecture we build
-/// for; include/asm-generic/param.h).
-pub(super) const TICK_NS: u64 = 10_000_000;
+use crate::input::{CgroupMember, TICK_NS, TaskUsage};
 
 pub(super) fn scan(
     members: &[CgroupMember],

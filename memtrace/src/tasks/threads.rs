@@ -3,8 +3,7 @@
 
 use procfs::process::Process;
 
-use super::proc::TICK_NS;
-use crate::input::TaskUsage;
+use crate::input::{TICK_NS, TaskUsage};
 
 /// Processes that are asked: each takes some 10 us.
 const ASKED: usize = 1_024;

@@ -8,10 +8,7 @@ use super::{
     standing::{Pair, pinned_share},
     table::Table,
 };
-use crate::input::{OomSnapshot, OomTask};
-
-/// `/proc` rounds the time a process started down to clock ticks of 10 ms (fs/proc/array.c).
-const TICK_NS: u64 = 10_000_000;
+use crate::input::{OomSnapshot, OomTask, TICK_NS};
 
 /// Whether a prediction was right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use crate::input::{
 };
 
 /// Name of the signal whose hook tells of marks (`kernel::hooks::oom`).
-const VICTIM_SIGNAL: &str = "OOM victim";
+pub(super) const VICTIM_SIGNAL: &str = "OOM victim";
 /// Scans whose kill has not been seen: more cannot be at work, since the kernel lets one at a time.
 const MAX_SCANS: usize = 64;
 /// Kills kept open for what still belongs to them.

@@ -130,4 +130,4 @@ fn fate(report: &KillReport, kills: &Kills) -> Fate {
 }
 
 /// Name of the signal whose hook sees choices (`kernel::hooks::oom`).
-const KILL_SIGNAL: &str = "OOM kill";
+pub(super) const KILL_SIGNAL: &str = "OOM kill";

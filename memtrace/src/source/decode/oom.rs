@@ -11,30 +11,30 @@ use crate::input::{
     RssPages, VictimEvent,
 };
 
-fn owned_by(pid: u32, comm: &[u8; COMM_BYTES], memcg_id: u64) -> OwnedBy {
+/// 0 and an empty name are what the hook did not tell.
+fn owned_by(pid: u32, comm: &[u8; COMM_BYTES], memcg_id: u64, start_ns: u64) -> OwnedBy {
     OwnedBy {
         pid,
         comm: Some(text(comm)).filter(|comm| !comm.is_empty()),
         cgroup_id: known(memcg_id),
-        start_boottime_ns: None,
+        start_boottime_ns: known(start_ns),
     }
 }
 
 pub(super) fn victim(record: &VictimRecord) -> VictimEvent {
     VictimEvent {
         time_ns: record.header.sent_ns,
-        victim: OwnedBy {
-            start_boottime_ns: known(record.victim_start_boottime_ns),
-            ..owned_by(
-                record.victim_tgid,
-                &record.victim_comm,
-                record.victim_memcg_id,
-            )
-        },
+        victim: owned_by(
+            record.victim_tgid,
+            &record.victim_comm,
+            record.victim_memcg_id,
+            record.victim_start_boottime_ns,
+        ),
         trigger: owned_by(
             record.trigger_tgid,
             &record.trigger_comm,
             record.trigger_memcg_id,
+            0,
         ),
     }
 }
@@ -42,18 +42,17 @@ pub(super) fn victim(record: &VictimRecord) -> VictimEvent {
 pub(super) fn kill(record: &OomKillRecord) -> OomKillEvent {
     OomKillEvent {
         time_ns: record.header.sent_ns,
-        victim: OwnedBy {
-            start_boottime_ns: known(record.victim_start_boottime_ns),
-            ..owned_by(
-                record.victim_tgid,
-                &record.victim_comm,
-                record.victim_memcg_id,
-            )
-        },
+        victim: owned_by(
+            record.victim_tgid,
+            &record.victim_comm,
+            record.victim_memcg_id,
+            record.victim_start_boottime_ns,
+        ),
         trigger: owned_by(
             record.trigger_tgid,
             &record.trigger_comm,
             record.trigger_memcg_id,
+            0,
         ),
         trigger_tid: record.trigger_pid,
         domain_cgroup_id: known(record.domain_memcg_id),

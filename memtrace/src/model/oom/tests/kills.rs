@@ -139,6 +139,20 @@ fn facts_with_hooks() -> Box<OomWatchFacts> {
     facts
 }
 
+/// The model knows signals by name only; a name that no hook bears would never be on.
+#[test]
+fn signals_are_named_as_the_hooks_are() {
+    use crate::model::oom::{kills::VICTIM_SIGNAL, stalls::RECLAIM_SIGNALS, story::KILL_SIGNAL};
+    for name in [VICTIM_SIGNAL, KILL_SIGNAL]
+        .into_iter()
+        .chain(RECLAIM_SIGNALS)
+    {
+        let named = |signal: &crate::kernel::hooks::Signal| signal.name == name;
+        assert!(crate::kernel::hooks::signals().any(named), "{name}");
+        assert!(crate::kernel::hooks::OOM_SIGNALS.contains(&name), "{name}");
+    }
+}
+
 /// The kernel prints its report between the choice and the mark, to a slow console.
 #[test]
 fn a_mark_that_comes_late_is_no_second_kill() {
