@@ -235,6 +235,10 @@ pub struct OomSnapshot {
     pub target: Option<String>,
     /// Id of the target's cgroup: the root's, for the whole machine.
     pub target_cgroup_id: u64,
+    /// Pages of its usage that a cgroup has, at most, charged in advance and not used yet; `None` in
+    /// recordings of older versions.
+    #[serde(default)]
+    pub stock_pages: Option<u64>,
     /// Where the processes were read.
     pub source: TaskSource,
     /// Why not by the better way, if so.

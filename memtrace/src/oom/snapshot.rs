@@ -113,6 +113,7 @@ impl Snapshots {
             rss_counters: self.kernel.rss_counters,
             target: self.target.clone(),
             target_cgroup_id: self.cgroup.id,
+            stock_pages: Some(self.kernel.stat_error.stock_pages),
             source,
             source_reason,
             node,

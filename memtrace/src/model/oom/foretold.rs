@@ -93,7 +93,8 @@ pub struct Prophecy {
     pub points: Option<i64>,
     /// By how much it led.
     pub margin_points: Option<i64>,
-    /// How sure. Of the prediction for now: "certain" only if nobody who grew was to overtake.
+    /// How sure: "certain" only if, until the domain ran out, nobody could overtake, whoever took the
+    /// room that was left, and nobody died and made more.
     pub confidence: Option<Confidence>,
     /// Whether it held.
     pub held: Held,
@@ -177,17 +178,18 @@ struct Actual<'a> {
 }
 
 impl Actual<'_> {
+    /// Of a prediction that has aged: what stood for the instant of the look is judged as one for the
+    /// instant of the kill.
     fn told(&self, pair: &Pair, domain: Option<u64>, moment: Moment) -> Option<Prophecy> {
         let forecast = predict_domain(pair.earlier.as_deref(), &pair.later, domain)?;
-        let later = forecast.at_limit.as_ref();
         let one = match moment {
             Moment::Now => &forecast.now,
             // Nothing grew: it stays as it is.
-            Moment::Limit => later.unwrap_or(&forecast.now),
+            Moment::Limit => forecast.at_limit.as_ref().unwrap_or(&forecast.now),
         };
-        let overtaken = later.is_some_and(|later| later.outcome != forecast.now.outcome);
+        let sure = forecast.settled && !pair.has_more_room(domain);
         let confidence = one.confidence.map(|confidence| match confidence {
-            Confidence::Certain if moment == Moment::Now && overtaken => Confidence::Likely,
+            Confidence::Certain if !sure => Confidence::Likely,
             same => same,
         });
         let named = victim(&forecast, one);

@@ -101,16 +101,10 @@ impl Fill {
         (filled > 0.0).then(|| room / filled * self.seconds)
     }
 
-    /// Points of every candidate when `part` of the headroom is gone, each having gone on to grow in
-    /// its share.
-    pub fn points_after(
-        &self,
-        candidates: &[Candidate<'_>],
-        part: f64,
-        page_size_bytes: u64,
-    ) -> Vec<i64> {
+    /// Points of every candidate when the headroom is gone, each having gone on to grow in its share.
+    pub fn points_after(&self, candidates: &[Candidate<'_>], page_size_bytes: u64) -> Vec<i64> {
         let filled = self.filled_pages(page_size_bytes);
-        let room = self.room.headroom_bytes as f64 / page_size_bytes as f64 * part;
+        let room = self.room.headroom_bytes as f64 / page_size_bytes as f64;
         candidates
             .iter()
             .zip(&self.grown_pages)

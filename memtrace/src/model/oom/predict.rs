@@ -15,8 +15,6 @@ use crate::input::{OomCgroup, OomMemory, OomSnapshot, TaskSource};
 
 /// How far ahead [`Risk`] looks: what automation can still react to.
 const HORIZON_SECONDS: f64 = 60.0;
-/// The headroom may be misjudged by as much: a choice that holds at both ends is likely.
-const HEADROOM_DOUBT: [f64; 2] = [0.8, 1.25];
 
 /// What kind of domain it is, seen from the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,9 +61,10 @@ pub enum Outcome {
 /// How sure a prediction is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Confidence {
-    /// No error of the counters, and no unknown, can change the choice.
+    /// Nothing that can be known leaves room for another: not the counters' error, and of a choice
+    /// to come, not the room that is left either, whoever takes it.
     Certain,
-    /// It is the best guess; an error bound or an unknown leaves room for another.
+    /// It is the best guess; an error bound, or what may grow until then, leaves room for another.
     Likely,
     /// Several have equal points: the order of the scan decides.
     Tie,
@@ -125,6 +124,8 @@ pub struct DomainForecast<'a> {
     pub now: Forecast,
     /// If it runs out because those who grow now go on; `None` if nothing was seen to grow.
     pub at_limit: Option<Forecast>,
+    /// The choice of now is also the one when it runs out, whoever takes the room that is left.
+    pub settled: bool,
     /// Every process in it, in the order of the scan.
     pub candidates: Vec<Candidate<'a>>,
     /// Their numbers, highest points first; of equals, the one that wins first.
@@ -343,11 +344,18 @@ impl<'a> Asker<'a, '_> {
                 Fill::between(before.seconds, &before.held, room_before, &candidates, room)
             },
         );
+        let settled = match now.outcome {
+            Outcome::Kill(victim) => domain
+                .room
+                .and_then(|room| self.gain_pages(room))
+                .is_some_and(|gain| out_of_reach(&candidates, victim, gain)),
+            _ => false,
+        };
         let at_limit = fill
             .as_ref()
             .filter(|fill| fill.seconds_left(snapshot.page_size_bytes).is_some())
             .map(|fill| {
-                let points = fill.points_after(&candidates, 1.0, snapshot.page_size_bytes);
+                let points = fill.points_after(&candidates, snapshot.page_size_bytes);
                 let chosen = match chosen {
                     // Until then it is long dead.
                     Chosen::Aborted(_) | Chosen::Victim(_) => {
@@ -355,7 +363,11 @@ impl<'a> Asker<'a, '_> {
                     }
                     Chosen::Nobody => Chosen::Nobody,
                 };
-                self.judge(&domain, &candidates, chosen, Some((fill, &points)))
+                let mut later = self.judge(&domain, &candidates, chosen, Some(&points));
+                if !settled && later.confidence == Some(Confidence::Certain) {
+                    later.confidence = Some(Confidence::Likely);
+                }
+                later
             });
         let victim = match now.outcome {
             Outcome::Kill(index) => Some(index),
@@ -391,6 +403,7 @@ impl<'a> Asker<'a, '_> {
             }),
             now,
             at_limit,
+            settled,
             also_killed,
             ranking,
             candidates,
@@ -405,7 +418,7 @@ impl<'a> Asker<'a, '_> {
         domain: &Domain<'_>,
         candidates: &[Candidate<'_>],
         chosen: Chosen,
-        later: Option<(&Fill, &[i64])>,
+        later: Option<&[i64]>,
     ) -> Forecast {
         let outcome = match (&domain.instead, chosen) {
             (Some(instead), _) => instead.clone(),
@@ -422,7 +435,7 @@ impl<'a> Asker<'a, '_> {
                 tied: Vec::new(),
             };
         };
-        let points = |index: usize| later.map_or(candidates[index].points(), |(_, all)| all[index]);
+        let points = |index: usize| later.map_or(candidates[index].points(), |all| all[index]);
         let own = points(victim);
         let others: Vec<usize> = (0..candidates.len())
             .filter(|index| *index != victim && candidates[*index].is_eligible())
@@ -440,10 +453,7 @@ impl<'a> Asker<'a, '_> {
         });
         let confidence = if !tied.is_empty() {
             Confidence::Tie
-        } else if within_error
-            || self.snapshot.source == TaskSource::Proc
-            || later.is_some_and(|later| !self.holds(candidates, victim, later))
-        {
+        } else if within_error || self.snapshot.source == TaskSource::Proc {
             Confidence::Likely
         } else {
             Confidence::Certain
@@ -457,27 +467,29 @@ impl<'a> Asker<'a, '_> {
         }
     }
 
-    /// Whether the choice at the limit is the same with less and with more headroom, and when the
-    /// file pages that the victim maps are reclaimed on the way, as they may be.
-    fn holds(
-        &self,
-        candidates: &[Candidate<'_>],
-        victim: usize,
-        (fill, points): (&Fill, &[i64]),
-    ) -> bool {
-        let page_size_bytes = self.snapshot.page_size_bytes;
-        let same = HEADROOM_DOUBT.iter().all(|part| {
-            let points = fill.points_after(candidates, *part, page_size_bytes);
-            last_of_the_best(points.into_iter(), candidates) == Chosen::Victim(victim)
-        });
-        let file = candidates[victim].task.rss.file.max(0);
-        let worst = points[victim].saturating_sub(file);
-        let rest = points.iter().zip(candidates).enumerate();
-        let beaten = rest
-            .filter(|(index, (_, candidate))| *index != victim && candidate.is_eligible())
-            .all(|(_, (points, _))| *points < worst);
-        same && beaten
+    /// By how many pages processes can grow, all together, before the domain runs out; `None` if that
+    /// is not known. What usage holds in advance is given back before anybody is killed
+    /// (mm/memcontrol.c, `drain_all_stock` in `try_charge_memcg`).
+    fn gain_pages(&self, room: Room) -> Option<i64> {
+        let headroom = room.headroom_bytes / self.snapshot.page_size_bytes as i64;
+        Some(headroom.saturating_add_unsigned(self.snapshot.stock_pages?))
     }
+}
+
+/// Whether no other candidate can overtake one by `gain_pages`, also when the file pages that this one
+/// maps are reclaimed on the way, as they may be.
+fn out_of_reach(candidates: &[Candidate<'_>], victim: usize, gain_pages: i64) -> bool {
+    let error = |index: usize| candidates[index].badness.error_pages;
+    let file = candidates[victim].task.rss.file.max(0);
+    let least = candidates[victim]
+        .points()
+        .saturating_sub(file.saturating_add(error(victim)));
+    (0..candidates.len())
+        .filter(|index| *index != victim && candidates[*index].is_eligible())
+        .all(|index| {
+            let most = candidates[index].points().saturating_add(error(index));
+            most.saturating_add(gain_pages) < least
+        })
 }
 
 fn caveats(snapshot: &OomSnapshot) -> Vec<String> {

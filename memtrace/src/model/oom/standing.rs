@@ -6,8 +6,8 @@ use std::{
     rc::Rc,
 };
 
-use super::growth::Room;
-use crate::input::{OomMemory, OomSnapshot, OwnedBy};
+use super::{growth::Room, tree::Tree};
+use crate::input::{OomMemory, OomSnapshot, OomTask, OwnedBy};
 
 /// Newest snapshots that are all kept.
 const NEWEST: usize = 4;
@@ -30,6 +30,42 @@ const MAX_DEAD: usize = 1_024;
 pub(super) struct Pair {
     pub(super) earlier: Option<Rc<OomSnapshot>>,
     pub(super) later: Rc<OomSnapshot>,
+    /// Who was killed since the later one, which does not show them: their cgroups, where known.
+    dead_in: Vec<Option<u64>>,
+}
+
+impl Pair {
+    fn new(earlier: Option<Rc<OomSnapshot>>, later: Rc<OomSnapshot>) -> Self {
+        Self {
+            earlier,
+            later,
+            dead_in: Vec::new(),
+        }
+    }
+
+    /// Without whom was killed since: a victim is gone when the next one is chosen, else the scan would
+    /// wait for it.
+    fn without(mut self, dead: &[u32]) -> Self {
+        let is_dead = |task: &OomTask| task.victim.is_some() || dead.contains(&task.pid);
+        if self.later.tasks.iter().any(is_dead) {
+            let mut left = OomSnapshot::clone(&self.later);
+            let gone = left.tasks.extract_if(.., |task| is_dead(task));
+            self.dead_in = gone.map(|task| task.cgroup_id).collect();
+            self.later = Rc::new(left);
+        }
+        self
+    }
+
+    /// Whether somebody of a domain (`None`: the machine) was killed since, and left more room in it
+    /// than the later one shows.
+    pub(super) fn has_more_room(&self, domain: Option<u64>) -> bool {
+        let Some(domain) = domain else {
+            return !self.dead_in.is_empty();
+        };
+        let tree = Tree::new(&self.later);
+        let below = |id: u64| tree.upwards(id).iter().any(|cgroup| cgroup.id == domain);
+        self.dead_in.iter().any(|cgroup| cgroup.is_none_or(below))
+    }
 }
 
 /// A domain came near its limit.
@@ -54,10 +90,7 @@ pub(super) struct Standing {
 impl Standing {
     pub(super) fn learn(&mut self, snapshot: &OomSnapshot) {
         let later = Rc::new(snapshot.clone());
-        let pair = Pair {
-            earlier: self.before(&later),
-            later: Rc::clone(&later),
-        };
+        let pair = Pair::new(self.before(&later), Rc::clone(&later));
         let now_ns = snapshot.time.monotonic_ns;
         for cgroup in &snapshot.cgroups {
             let Some(share) = cgroup.memory.as_deref().and_then(pinned_share) else {
@@ -92,10 +125,8 @@ impl Standing {
     pub(super) fn pair_before(&self, time_ns: u64) -> Option<Pair> {
         let before = |snapshot: &&Rc<OomSnapshot>| done_ns(snapshot) < time_ns;
         let later = self.history.iter().rev().find(before)?;
-        Some(Pair {
-            earlier: self.before(later),
-            later: self.without_the_dead(later, time_ns),
-        })
+        let pair = Pair::new(self.before(later), Rc::clone(later));
+        Some(pair.without(&self.dead_since(later, time_ns)))
     }
 
     /// The pair at which a domain came near its limit, if it did and still is.
@@ -104,10 +135,8 @@ impl Standing {
             done_ns(&one.pair.later) < time_ns && one.left_ns.is_none_or(|left| left >= time_ns)
         };
         let Approach { pair, .. } = self.near.get(&domain)?.iter().rev().find(stood)?;
-        Some(Pair {
-            earlier: pair.earlier.clone(),
-            later: self.without_the_dead(&pair.later, time_ns),
-        })
+        let dead = self.dead_since(&pair.later, time_ns);
+        Some(pair.clone().without(&dead))
     }
 
     /// All snapshots before an instant, newest first.
@@ -156,25 +185,16 @@ impl Standing {
             .cloned()
     }
 
-    /// A victim is gone when the next one is chosen: else the scan would wait for it.
-    fn without_the_dead(&self, snapshot: &Rc<OomSnapshot>, time_ns: u64) -> Rc<OomSnapshot> {
+    /// Who was killed between a snapshot and an instant.
+    fn dead_since(&self, snapshot: &OomSnapshot, time_ns: u64) -> Vec<u32> {
         let taken_ns = snapshot.time.monotonic_ns;
         // A margin, since a kill may fall between the time that a snapshot bears and its reading.
         let since = taken_ns.saturating_sub(GROWTH_NS)..time_ns;
-        let dead: Vec<u32> = self
-            .dead
+        self.dead
             .iter()
             .filter(|(at_ns, _)| since.contains(at_ns))
             .map(|(_, pid)| *pid)
-            .collect();
-        let alive =
-            |task: &crate::input::OomTask| task.victim.is_none() && !dead.contains(&task.pid);
-        if snapshot.tasks.iter().all(alive) {
-            return Rc::clone(snapshot);
-        }
-        let mut left = OomSnapshot::clone(snapshot);
-        left.tasks.retain(alive);
-        Rc::new(left)
+            .collect()
     }
 
     fn thin(&mut self) {

@@ -6,7 +6,7 @@ use crate::{
         CgroupPath, HookOutcome, Input, OomConstraint, OomGoneEvent, OomKillEvent, OomLogEvent,
         OomLogTask, OomSnapshot, OomWatchFacts, OwnedBy, RssCounters, VictimEvent,
     },
-    model::oom::{Cause, Fate, Held, KillStory, Kills, Owner, TableSource, Told},
+    model::oom::{Cause, Confidence, Fate, Held, KillStory, Kills, Owner, TableSource, Told},
 };
 
 const MS: u64 = 1_000_000;
@@ -186,6 +186,34 @@ fn a_choice_whose_victim_had_gone_is_told_with_the_next_one() {
     kills.apply(&chosen(3_000 * MS, 6, 3));
     assert!(kills.settled(12_900 * MS).is_empty());
     assert_eq!(kills.settled(13_000 * MS).len(), 1);
+}
+
+#[test]
+fn a_foretold_choice_is_certain_if_the_room_that_was_left_could_not_change_it() {
+    let confidence = |usage_mib: u64, killed_before: Option<u32>| {
+        let mut look = look(900 * MS, &[(5, 9_000), (2, 6_000), (4, 500)]);
+        let memory = look.cgroups[1].memory.as_mut().unwrap();
+        memory.sample.usage_bytes = Some(usage_mib << 20);
+        let mut kills = Kills::new(facts(None));
+        kills.apply(&Input::OomSnapshot(Box::new(look)));
+        let victims = killed_before.into_iter().map(|pid| (950 * MS, pid));
+        for (at_ns, pid) in victims.chain([(1_000 * MS, 5)]) {
+            kills.apply(&victim(at_ns, pid, 3));
+            let mut log = logged(pid, &[]);
+            log.read_ns = at_ns;
+            kills.apply(&Input::OomLog(Box::new(log)));
+        }
+        let mut stories = kills.settled(9_000 * MS).into_iter();
+        let story = stories.find(|story| story.report.victim.pid == 5).unwrap();
+        let now = story.foretold.unwrap().now;
+        assert_eq!(now.held, Held::Right);
+        now.confidence
+    };
+    // 3,000 pages ahead; 4 MiB are 1,024 pages, 16 MiB are 4,096.
+    assert_eq!(confidence(60, None), Some(Confidence::Certain));
+    assert_eq!(confidence(48, None), Some(Confidence::Likely));
+    // The dead one's memory is to be had again.
+    assert_eq!(confidence(60, Some(4)), Some(Confidence::Likely));
 }
 
 #[test]

@@ -83,6 +83,7 @@ pub(super) fn snapshot(target: u64, cgroups: Vec<OomCgroup>, tasks: Vec<OomTask>
         rss_counters: RssCounters::Atomic,
         target: None,
         target_cgroup_id: target,
+        stock_pages: Some(128),
         source: TaskSource::Iterator,
         source_reason: None,
         node: OomNode {

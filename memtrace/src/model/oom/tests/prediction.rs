@@ -103,6 +103,22 @@ fn a_lead_within_the_counters_error_is_not_certain() {
 }
 
 #[test]
+fn a_choice_is_settled_when_the_room_left_is_less_than_the_margin() {
+    // 64 MiB, of which 32 are left: 8,192 pages, and 128 of the stock.
+    let settled = |file: i64, pages: i64, stock: Option<u64>| {
+        let mut ahead = task(10, 3, pages - file, 0);
+        ahead.rss.file = file;
+        let mut snapshot = nested(vec![ahead, task(11, 3, 300, 0)]);
+        snapshot.stock_pages = stock;
+        predict(None, &snapshot).domains[0].settled
+    };
+    assert!(settled(0, 300 + 8_320 + 1, Some(128)));
+    assert!(!settled(0, 300 + 8_320, Some(128)));
+    assert!(!settled(1, 300 + 8_320 + 1, Some(128)), "may be reclaimed");
+    assert!(!settled(0, 20_000, None), "unknown");
+}
+
+#[test]
 fn a_leaker_overtakes_before_the_limit() {
     let at = |seconds: u64, leaker: i64, usage_mib: u64| {
         let mut snapshot = nested(vec![task(10, 3, 5_000, 0), task(11, 3, leaker, 0)]);
@@ -122,14 +138,10 @@ fn a_leaker_overtakes_before_the_limit() {
     };
     assert_eq!(own.candidates[index].task.pid, 11);
     assert_eq!(at_limit.points, Some(256 + 43 * 256));
-    assert_eq!(at_limit.confidence, Some(Confidence::Certain));
+    assert_eq!(at_limit.confidence, Some(Confidence::Likely));
     let risk = own.risk.unwrap();
     assert_eq!(risk.eta_seconds, Some(43.0));
     assert_eq!((risk.fill, risk.thrash), (1.0, None));
-    // With 21 MiB left, the leaker would only just come in front: less headroom, and it does not.
-    let (earlier, later) = (at(1, 0, 42), at(2, 256, 43));
-    let at_limit = predict(Some(&earlier), &later).domains[0].at_limit.clone();
-    assert_eq!(at_limit.unwrap().confidence, Some(Confidence::Likely));
     // Nothing grows: the answer is that of now, and none is invented.
     let (earlier, later) = (at(1, 256, 43), at(2, 256, 43));
     let prediction = predict(Some(&earlier), &later);

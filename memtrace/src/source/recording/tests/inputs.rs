@@ -111,6 +111,7 @@ pub(super) fn every_input() -> Vec<Input> {
             rss_counters: RssCounters::PerCpu { lag_pages: 128 },
             target: Some("/a".into()),
             target_cgroup_id: 61,
+            stock_pages: Some(128),
             source: TaskSource::Iterator,
             source_reason: None,
             node: OomNode {
