@@ -77,7 +77,8 @@ pub struct OomLogEvent {
     pub stat: Option<MemoryStat>,
     /// The table of processes, in the order of the scan.
     pub tasks: Vec<OomLogTask>,
-    /// The cgroup all of whose processes die (memory.oom.group).
+    /// The cgroup all of whose processes die (memory.oom.group): of its members, not of the first
+    /// report of the one that was chosen.
     pub group: Option<String>,
     /// The thread named by `Killed process`.
     pub killed_tid: u32,

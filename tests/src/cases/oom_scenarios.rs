@@ -187,11 +187,19 @@ pub(super) fn group(host: &Host) -> anyhow::Result<Outcome> {
             "cgroup v1 has no memory.oom.group".to_owned(),
         ));
     }
+    let by_hooks = group_killed(host, &[])?;
+    let by_the_log = group_killed(host, &["--without-hook", "oom_kill_process"])?;
+    Ok(Outcome::Passed(format!(
+        "by the hooks: {by_hooks}; by the kernel log: {by_the_log}"
+    )))
+}
+
+fn group_killed(host: &Host, arguments: &[&str]) -> anyhow::Result<String> {
     let room = Room::new(host)?;
     set_limit(host, &room.cgroup.path, LIMIT)?;
     room.cgroup.set("memory.oom.group", "1")?;
     let small = room.hog_holding(&["anon", &MIB.to_string()])?;
-    let watch = Watch::start(host, text(&room.cgroup.path)?, 1)?;
+    let watch = Watch::start_with(host, arguments, text(&room.cgroup.path)?, 1)?;
     let hog = growing(&room, &room.cgroup.path)?;
     let report = watch.report()?;
     let name = room.cgroup.name();
@@ -208,7 +216,7 @@ pub(super) fn group(host: &Host) -> anyhow::Result<Outcome> {
     let along = report["also_killed"].as_array().into_iter().flatten();
     let along: Vec<_> = along.filter_map(pid).collect();
     ensure!(along == [small.pid()], "dies along: {along:?}: {report}");
-    Ok(Outcome::Passed(figures))
+    Ok(figures)
 }
 
 /// In a machine of its own only: the kernel chooses among all processes there are.

@@ -63,7 +63,18 @@ pub(super) struct Watch {
 impl Watch {
     /// Ends by itself, after so many kills.
     pub(super) fn start(host: &Host, cgroup: &str, kills: u64) -> anyhow::Result<Self> {
+        Self::start_with(host, &[], cgroup, kills)
+    }
+
+    /// The same, with more arguments.
+    pub(super) fn start_with(
+        host: &Host,
+        arguments: &[&str],
+        cgroup: &str,
+        kills: u64,
+    ) -> anyhow::Result<Self> {
         let mut command = Self::command(host);
+        command.args(arguments);
         command.args(["--kills", &kills.to_string(), "--for", "110s", cgroup]);
         // For fixtures: MEMTRACE_OOM_RECORD names a folder, which gets a recording a watch.
         if let Some(folder) = std::env::var_os("MEMTRACE_OOM_RECORD") {

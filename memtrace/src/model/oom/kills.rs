@@ -33,6 +33,8 @@ const LOGGED_NS: u64 = 1_000_000_000;
 const UNMARKED_NS: u64 = 10_000_000_000;
 /// Members of its group are marked within this time.
 const GROUP_NS: u64 = 40_000_000;
+/// So they are, with what the kernel prints of each in between, where the log tells of the group.
+const SAME_GROUP_NS: u64 = 1_000_000_000;
 
 /// Puts kills together.
 #[derive(Debug)]
@@ -105,20 +107,26 @@ impl Kills {
 
     /// Kills that nothing more is expected of at this time, oldest first.
     pub fn settled(&mut self, now_ns: u64) -> Vec<KillStory> {
+        self.join_groups();
         let log_is_read = self.facts.log_unreadable.is_none();
         let marks_are_told = self.is_on(VICTIM_SIGNAL);
         let last_choice = self.open.iter().rposition(|kill| kill.choice.is_some());
-        let ripe = |(place, kill): &(usize, &KillReport)| {
+        let ripe = |&(place, kill): &(usize, &KillReport)| {
             // One scan at a time: with the next choice, the one before is over.
             let mark_may_come = marks_are_told
                 && kill.choice.is_some()
                 && kill.marked_ns.is_none()
-                && last_choice == Some(*place);
+                && last_choice == Some(place);
             let age_ns = now_ns.saturating_sub(kill.killed_ns());
             if mark_may_come {
                 return age_ns >= UNMARKED_NS;
             }
-            if log_is_read && kill.log.is_none() && kill.choice.is_none() {
+            let untold = |kill: &KillReport| kill.log.is_none() && kill.choice.is_none();
+            let mut later = self.open[place + 1..].iter();
+            let mut member_may_be_told = || {
+                kill.choice.is_none() && later.any(|next| untold(next) && next.same_trigger(kill))
+            };
+            if log_is_read && (untold(kill) || member_may_be_told()) {
                 return age_ns >= LOGGED_NS;
             }
             let whole = kill.gone_after_ns.is_some() && (kill.log.is_some() || !log_is_read);
@@ -130,7 +138,29 @@ impl Kills {
 
     /// All kills, complete or not: the watch ends.
     pub fn rest(&mut self, now_ns: u64) -> Vec<KillStory> {
+        self.join_groups();
         self.tell(self.open.len(), now_ns)
+    }
+
+    /// Where the hook on choices is off, each member of a group looks like a kill of its own, until the
+    /// log tells.
+    fn join_groups(&mut self) {
+        let mut place = 1;
+        while place < self.open.len() {
+            let member = &self.open[place];
+            let is_told = member.log.as_ref().is_some_and(|log| log.group.is_some());
+            let first = self.open[..place].iter().rposition(|kill| {
+                let age_ns = member.killed_ns().saturating_sub(kill.killed_ns());
+                kill.same_trigger(member) && age_ns < SAME_GROUP_NS
+            });
+            match first.filter(|_| is_told && member.choice.is_none()) {
+                Some(first) => {
+                    let member = self.open.remove(place);
+                    self.open[first].also_killed.push(member.victim);
+                }
+                None => place += 1,
+            }
+        }
     }
 
     fn tell(&mut self, end: usize, now_ns: u64) -> Vec<KillStory> {

@@ -105,6 +105,11 @@ impl KillReport {
         (self.victim.start_boottime_ns).or_else(|| scanned().map(|task| task.start_boottime_ns))
     }
 
+    /// Whether one process's allocation led to both.
+    pub(super) fn same_trigger(&self, other: &Self) -> bool {
+        self.trigger.pid == other.trigger.pid
+    }
+
     /// Whether a report of the kernel log is about this kill. The line `Killed process` names the
     /// thread that holds the memory, the rest of the report the process.
     pub(super) fn is_told_by(&self, log: &OomLogEvent) -> bool {

@@ -69,6 +69,9 @@ impl Parser {
             (event.gfp_mask, event.order) = (gfp_mask, order);
         } else if let Some((tid, comm, by_memcg)) = line::killed(text) {
             let mut event = std::mem::take(&mut self.open).event;
+            // mm/oom_kill.c, `oom_kill_process`: the victim, then the line on its group, then all of
+            // the group, which may be many.
+            self.open.event.group = event.group.clone();
             event.killed_tid = tid;
             event.killed_comm = comm.to_owned();
             event.killed_by_memcg = by_memcg;

@@ -6,7 +6,9 @@ use crate::{
         CgroupPath, HookOutcome, Input, OomConstraint, OomGoneEvent, OomKillEvent, OomLogEvent,
         OomLogTask, OomSnapshot, OomWatchFacts, OwnedBy, RssCounters, VictimEvent,
     },
-    model::oom::{Cause, Confidence, Fate, Held, KillStory, Kills, Owner, TableSource, Told},
+    model::oom::{
+        Cause, Confidence, Fate, Held, KillReport, KillStory, Kills, Owner, TableSource, Told,
+    },
 };
 
 const MS: u64 = 1_000_000;
@@ -283,6 +285,38 @@ fn without_hooks_the_log_and_the_looks_tell() {
     assert_eq!(story.window.as_ref().unwrap().victim_grew_pages, Some(0));
     assert_eq!(story.complete_after_ns, 50 * MS);
     assert!(story.differences.is_empty());
+}
+
+#[test]
+fn without_hooks_the_log_tells_who_died_as_a_group() {
+    let mut kills = Kills::new(facts(None));
+    for (at_ns, pid) in [(1_000, 4), (1_010, 5), (1_030, 6), (1_040, 7)] {
+        kills.apply(&victim(at_ns * MS, pid, 3));
+    }
+    let member = |pid: u32, group: Option<&str>| {
+        Input::OomLog(Box::new(OomLogEvent {
+            read_ns: 1_050 * MS,
+            killed_tid: pid,
+            group: group.map(str::to_owned),
+            ..OomLogEvent::default()
+        }))
+    };
+    kills.apply(&Input::OomLog(Box::new(logged(4, &[(4, 900)]))));
+    kills.apply(&Input::OomGone(OomGoneEvent {
+        time_ns: 1_045 * MS,
+        pid: 4,
+    }));
+    assert!(kills.settled(1_060 * MS).is_empty(), "are those its group?");
+    // The kernel tells of the first one once more.
+    for pid in [4, 5, 6] {
+        kills.apply(&member(pid, Some("/c7")));
+    }
+    kills.apply(&member(7, None));
+    let stories = kills.settled(3_000 * MS);
+    let told: Vec<_> = stories.iter().map(|story| &story.report).collect();
+    let along = |report: &KillReport| report.also_killed.iter().map(|task| task.pid).collect();
+    let along: Vec<Vec<u32>> = told.into_iter().map(along).collect();
+    assert_eq!(along, [vec![5, 6], vec![]], "7 is another kill");
 }
 
 #[test]
