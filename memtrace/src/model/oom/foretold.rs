@@ -1,9 +1,10 @@
 //! The prediction that stood when a kill came, and whether it held.
 
 use super::{
+    forecast::{Confidence, DomainForecast, Forecast, Outcome},
     kills::Kills,
     limit::{Limit, Owner},
-    predict::{Confidence, DomainForecast, Forecast, Outcome, predict_domain},
+    predict::predict_domain,
     report::KillReport,
     standing::{Pair, pinned_share},
     table::Table,

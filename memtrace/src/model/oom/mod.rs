@@ -6,9 +6,11 @@
 
 mod advice;
 mod badness;
+mod confidence;
 mod crosscheck;
 mod eligible;
 mod fallen;
+mod forecast;
 mod foretold;
 mod growth;
 mod kills;
@@ -34,14 +36,12 @@ pub use self::{
     crosscheck::Difference,
     eligible::{Ineligible, Turn, turn},
     fallen::Why,
+    forecast::{AlsoKilled, Confidence, DomainForecast, DomainKind, Forecast, Outcome, Prediction},
     foretold::{Cause, Foretold, Held, Prophecy},
     growth::{Fill, Room},
     kills::Kills,
     limit::{Limit, Owner, Told},
-    predict::{
-        AlsoKilled, Confidence, DomainForecast, DomainKind, Forecast, Outcome, Prediction, predict,
-        predict_domain,
-    },
+    predict::{predict, predict_domain},
     report::{Judged, KillReport},
     risk::Risk,
     scan::Candidate,

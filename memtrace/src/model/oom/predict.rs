@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::{
-    advice::{AdjChange, NotTheBiggest, adj_changes, not_the_biggest},
-    fallen::{Why, fallen},
+    advice::{adj_changes, not_the_biggest},
+    confidence::{judge, settled},
+    fallen::fallen,
+    forecast::{AlsoKilled, Confidence, DomainForecast, DomainKind, Outcome, Prediction},
     growth::{Fill, Identity, Room},
     risk::Risk,
-    scan::{Candidate, Chosen, Scale, last_of_the_best, scan},
+    scan::{Chosen, Scale, last_of_the_best, scan},
     totalpages,
     tree::{Placed, Tree},
 };
@@ -15,143 +17,6 @@ use crate::input::{OomCgroup, OomMemory, OomSnapshot, TaskSource};
 
 /// How far ahead [`Risk`] looks: what automation can still react to.
 const HORIZON_SECONDS: f64 = 60.0;
-
-/// What kind of domain it is, seen from the target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DomainKind {
-    /// The target's own limit.
-    Own,
-    /// The limit of a cgroup below the target.
-    Below,
-    /// The limit of an ancestor.
-    Ancestor,
-    /// The machine.
-    Node,
-}
-
-impl DomainKind {
-    /// Stable name, for JSON.
-    pub fn id(self) -> &'static str {
-        match self {
-            Self::Own => "own",
-            Self::Below => "below",
-            Self::Ancestor => "ancestor",
-            Self::Node => "node",
-        }
-    }
-}
-
-/// What the OOM killer would do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Kill the candidate of this number.
-    Kill(usize),
-    /// Nothing: this candidate was killed before and is still dying.
-    WaitForDying(usize),
-    /// Nothing: nobody may be killed.
-    Nobody,
-    /// `vm.panic_on_oom`: stop the machine.
-    Panic,
-    /// `vm.oom_kill_allocating_task`: kill whoever asks for memory then.
-    KillTrigger,
-    /// v1, `oom_kill_disable`: nobody is killed, tasks wait for memory.
-    TasksWait,
-}
-
-/// How sure a prediction is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Confidence {
-    /// Nothing that can be known leaves room for another: not the counters' error, and of a choice
-    /// to come, not the room that is left either, whoever takes it.
-    Certain,
-    /// It is the best guess; an error bound, or what may grow until then, leaves room for another.
-    Likely,
-    /// Several have equal points: the order of the scan decides.
-    Tie,
-}
-
-impl Confidence {
-    /// Stable name, for JSON.
-    pub fn id(self) -> &'static str {
-        match self {
-            Self::Certain => "certain",
-            Self::Likely => "likely",
-            Self::Tie => "tie",
-        }
-    }
-}
-
-/// One of the two answers for a domain.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Forecast {
-    /// What would happen.
-    pub outcome: Outcome,
-    /// The victim's points; of the forecast at the limit, what they will have become.
-    pub points: Option<i64>,
-    /// By how much the victim leads; `None` without a victim or a second.
-    pub margin_points: Option<i64>,
-    /// How sure; `None` without a victim.
-    pub confidence: Option<Confidence>,
-    /// Numbers of other candidates with the victim's points.
-    pub tied: Vec<usize>,
-}
-
-/// A process that dies with the victim.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AlsoKilled {
-    /// Process id.
-    pub pid: u32,
-    /// Name.
-    pub comm: String,
-    /// Why.
-    pub why: Why,
-}
-
-/// One domain's prediction.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DomainForecast<'a> {
-    /// What it is.
-    pub kind: DomainKind,
-    /// Path of the cgroup; `None` for the machine.
-    pub cgroup: Option<&'a str>,
-    /// Its limit, or the machine's memory.
-    pub limit_bytes: u64,
-    /// What it holds; `None` if unknown.
-    pub usage_bytes: Option<u64>,
-    /// As the kernel reckons it.
-    pub totalpages: u64,
-    /// If it ran out this instant.
-    pub now: Forecast,
-    /// If it runs out because those who grow now go on; `None` if nothing was seen to grow.
-    pub at_limit: Option<Forecast>,
-    /// The choice of now is also the one when it runs out, whoever takes the room that is left.
-    pub settled: bool,
-    /// Every process in it, in the order of the scan.
-    pub candidates: Vec<Candidate<'a>>,
-    /// Their numbers, highest points first; of equals, the one that wins first.
-    pub ranking: Vec<usize>,
-    /// Who dies with the victim of now.
-    pub also_killed: Vec<AlsoKilled>,
-    /// Why the victim is not the biggest, if it is not.
-    pub not_the_biggest: Option<NotTheBiggest>,
-    /// What would change the choice.
-    pub adj_changes: Vec<AdjChange>,
-    /// How it fills; `None` from a single instant.
-    pub fill: Option<Fill>,
-    /// How near it is.
-    pub risk: Option<Risk>,
-}
-
-/// The whole answer.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Prediction<'a> {
-    /// What it is made of.
-    pub snapshot: &'a OomSnapshot,
-    /// Domains: the target's own limit, those below, its ancestors', the machine.
-    pub domains: Vec<DomainForecast<'a>>,
-    /// What could not be known.
-    pub caveats: Vec<String>,
-}
 
 /// Predicts from one instant, or two: from two it also tells who will be the victim at the limit.
 pub fn predict<'a>(earlier: Option<&OomSnapshot>, snapshot: &'a OomSnapshot) -> Prediction<'a> {
@@ -338,17 +203,23 @@ impl<'a> Asker<'a, '_> {
             page_size_bytes: snapshot.page_size_bytes,
         };
         let (candidates, chosen) = scan(members, scale);
-        let now = self.judge(&domain, &candidates, chosen, None);
+        let judge = |chosen, later: Option<&[i64]>| {
+            judge(
+                snapshot,
+                &candidates,
+                chosen,
+                domain.instead.as_ref(),
+                later,
+            )
+        };
+        let now = judge(chosen, None);
         let fill = self.before.zip(domain.room_before).zip(domain.room).map(
             |((before, room_before), room)| {
                 Fill::between(before.seconds, &before.held, room_before, &candidates, room)
             },
         );
         let settled = match now.outcome {
-            Outcome::Kill(victim) => domain
-                .room
-                .and_then(|room| self.gain_pages(room))
-                .is_some_and(|gain| out_of_reach(&candidates, victim, gain)),
+            Outcome::Kill(victim) => settled(snapshot, &candidates, victim, domain.room),
             _ => false,
         };
         let at_limit = fill
@@ -363,7 +234,7 @@ impl<'a> Asker<'a, '_> {
                     }
                     Chosen::Nobody => Chosen::Nobody,
                 };
-                let mut later = self.judge(&domain, &candidates, chosen, Some(&points));
+                let mut later = judge(chosen, Some(&points));
                 if !settled && later.confidence == Some(Confidence::Certain) {
                     later.confidence = Some(Confidence::Likely);
                 }
@@ -411,85 +282,6 @@ impl<'a> Asker<'a, '_> {
             risk: None,
         }
     }
-
-    /// Puts margin and confidence to a choice; `later` has the points that candidates will have.
-    fn judge(
-        &self,
-        domain: &Domain<'_>,
-        candidates: &[Candidate<'_>],
-        chosen: Chosen,
-        later: Option<&[i64]>,
-    ) -> Forecast {
-        let outcome = match (&domain.instead, chosen) {
-            (Some(instead), _) => instead.clone(),
-            (None, Chosen::Victim(index)) => Outcome::Kill(index),
-            (None, Chosen::Aborted(index)) => Outcome::WaitForDying(index),
-            (None, Chosen::Nobody) => Outcome::Nobody,
-        };
-        let Outcome::Kill(victim) = outcome else {
-            return Forecast {
-                outcome,
-                points: None,
-                margin_points: None,
-                confidence: None,
-                tied: Vec::new(),
-            };
-        };
-        let points = |index: usize| later.map_or(candidates[index].points(), |all| all[index]);
-        let own = points(victim);
-        let others: Vec<usize> = (0..candidates.len())
-            .filter(|index| *index != victim && candidates[*index].is_eligible())
-            .collect();
-        let tied: Vec<usize> = others
-            .iter()
-            .copied()
-            .filter(|index| points(*index) == own)
-            .collect();
-        let second = others.iter().map(|index| points(*index)).max();
-        let within_error = others.iter().any(|index| {
-            let errors =
-                candidates[*index].badness.error_pages + candidates[victim].badness.error_pages;
-            own.saturating_sub(points(*index)) <= errors
-        });
-        let confidence = if !tied.is_empty() {
-            Confidence::Tie
-        } else if within_error || self.snapshot.source == TaskSource::Proc {
-            Confidence::Likely
-        } else {
-            Confidence::Certain
-        };
-        Forecast {
-            outcome: Outcome::Kill(victim),
-            points: Some(own),
-            margin_points: second.map(|second| own.saturating_sub(second)),
-            confidence: Some(confidence),
-            tied,
-        }
-    }
-
-    /// By how many pages processes can grow, all together, before the domain runs out; `None` if that
-    /// is not known. What usage holds in advance is given back before anybody is killed
-    /// (mm/memcontrol.c, `drain_all_stock` in `try_charge_memcg`).
-    fn gain_pages(&self, room: Room) -> Option<i64> {
-        let headroom = room.headroom_bytes / self.snapshot.page_size_bytes as i64;
-        Some(headroom.saturating_add_unsigned(self.snapshot.stock_pages?))
-    }
-}
-
-/// Whether no other candidate can overtake one by `gain_pages`, also when the file pages that this one
-/// maps are reclaimed on the way, as they may be.
-fn out_of_reach(candidates: &[Candidate<'_>], victim: usize, gain_pages: i64) -> bool {
-    let error = |index: usize| candidates[index].badness.error_pages;
-    let file = candidates[victim].task.rss.file.max(0);
-    let least = candidates[victim]
-        .points()
-        .saturating_sub(file.saturating_add(error(victim)));
-    (0..candidates.len())
-        .filter(|index| *index != victim && candidates[*index].is_eligible())
-        .all(|index| {
-            let most = candidates[index].points().saturating_add(error(index));
-            most.saturating_add(gain_pages) < least
-        })
 }
 
 fn caveats(snapshot: &OomSnapshot) -> Vec<String> {
