@@ -17,7 +17,7 @@ pub(super) fn attach(
     load: &LoadOptions,
     hierarchy: &Hierarchy,
 ) -> Attached {
-    kernel.find_per_cpu();
+    kernel.find_symbols();
     let root = match hierarchy.cgroup_at(hierarchy.mount_point()) {
         Ok(root) => root,
         Err(error) => {

@@ -1,18 +1,15 @@
 //! What this kernel is and allows, gathered before anything is loaded.
 
-use std::{
-    collections::BTreeSet,
-    fs::{self, File},
-    io::{self, BufRead as _, BufReader},
-    path::Path,
-};
+use std::{collections::BTreeSet, fs, io, path::Path};
 
 use memtrace_ebpf::layout::Layout;
 
 use super::{
     btf::{Btf, BtfError, Kind},
+    callers::Callers,
     hooks::{self, AttachPoint},
     layout::ResolvedLayout,
+    symbols::{self, Symbols},
 };
 use crate::{
     input::{LruKind, RssCounters, StatError},
@@ -23,6 +20,8 @@ use crate::{
 pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
 const LRU_GEN_PATH: &str = "/sys/kernel/mm/lru_gen/enabled";
 const KPROBE_PMU: &str = "/sys/bus/event_source/devices/kprobe/type";
+/// The variable that says where each CPU's copy of per-CPU variables is.
+const PER_CPU_OFFSET: &str = "__per_cpu_offset";
 const LOCKDOWN_PATH: &str = "/sys/kernel/security/lockdown";
 
 /// Why the kernel's facts could not be gathered.
@@ -67,6 +66,8 @@ pub struct KernelFacts {
     pub thread_stack_bytes: Option<u64>,
     /// Size of a `struct dentry`.
     pub dentry_bytes: Option<u64>,
+    /// Who calls for reclaim.
+    pub callers: Callers,
 }
 
 impl KernelFacts {
@@ -101,16 +102,29 @@ impl KernelFacts {
             rss_counters: rss_counters(&btf, cpus),
             thread_stack_bytes: thread_stack_bytes(),
             dentry_bytes: btf.struct_bytes("dentry").map(u64::from),
+            callers: Callers::default(),
             resolved,
         })
     }
 
-    /// Lets the programs sum per-CPU counters over all CPUs, if the kernel tells where those are.
-    /// Not part of [`gather`](Self::gather): reading `/proc/kallsyms` takes tens of milliseconds, and
-    /// only the OOM killer's reading needs it.
-    pub fn find_per_cpu(&mut self) {
-        if !matches!(self.rss_counters, RssCounters::Atomic) {
-            set_per_cpu(&mut self.resolved);
+    /// Lets the programs sum per-CPU counters over all CPUs, if the kernel tells where those are, and
+    /// learns who calls for reclaim. Not part of [`gather`](Self::gather): it takes tens of
+    /// milliseconds, and only what looks at the OOM killer needs it in any case.
+    pub fn find_symbols(&mut self) {
+        match Symbols::find(&Callers::names(), &[PER_CPU_OFFSET]) {
+            Ok(symbols) => {
+                self.callers = Callers::of(&symbols);
+                let address = symbols.variables.get(PER_CPU_OFFSET);
+                if let Some(address) = address
+                    && !matches!(self.rss_counters, RssCounters::Atomic)
+                {
+                    set_per_cpu(&mut self.resolved, *address);
+                }
+            }
+            Err(error) => log::warn!(
+                "per-CPU counters and callers of reclaim stay unknown: {}: {error}",
+                symbols::PATH
+            ),
         }
     }
 
@@ -175,11 +189,11 @@ fn cpu_ranges(path: &str) -> Option<Vec<(u64, u64)>> {
 
 /// Where each CPU's copy of a per-CPU variable is: only with both facts can the programs sum a
 /// counter over all CPUs.
-fn set_per_cpu(resolved: &mut ResolvedLayout) {
+fn set_per_cpu(resolved: &mut ResolvedLayout, address: u64) {
     let possible = cpu_ranges("/sys/devices/system/cpu/possible")
         .and_then(|ranges| ranges.iter().map(|(_, last)| last + 1).max())
         .and_then(|cpus| u32::try_from(cpus).ok());
-    if let (Some(cpus), Some(address)) = (possible, kernel_symbol("__per_cpu_offset")) {
+    if let Some(cpus) = possible {
         let layout = &mut resolved.layout;
         layout.set("possible_cpus", cpus);
         layout.set("per_cpu_offset_low", address as u32);
@@ -214,17 +228,6 @@ fn measured_stack_bytes(meminfo: &str, loadavg: &str) -> Option<u64> {
         above / 2
     })
     .filter(|bytes| *bytes >= 4096)
-}
-
-/// Address of a variable of the kernel; `None` if it does not tell (`kernel.kptr_restrict`, or too
-/// few privileges: then every address reads as 0).
-fn kernel_symbol(name: &str) -> Option<u64> {
-    let symbols = BufReader::new(File::open("/proc/kallsyms").ok()?);
-    symbols.lines().map_while(Result::ok).find_map(|line| {
-        let mut words = line.split(' ');
-        let address = u64::from_str_radix(words.next()?, 16).ok()?;
-        (words.nth(1)? == name && address != 0).then_some(address)
-    })
 }
 
 /// Three kinds of counters, by what BTF tells. KERNEL: include/linux/mm.h, `get_mm_counter`;

@@ -97,7 +97,7 @@ impl Live {
             attached,
             logger,
             flusher: Flusher::default(),
-            callers: Callers::default(),
+            callers: facts.callers.clone(),
             undecodable: 0,
         })
     }

@@ -68,7 +68,7 @@ impl Predict {
         let typed = self.target.as_deref();
         let cgroup = resolve_target(&hierarchy, &Places::default(), typed.unwrap_or("/"))?;
         let mut kernel = KernelFacts::gather()?;
-        kernel.find_per_cpu();
+        kernel.find_symbols();
         let mut snapshots = Snapshots::new(kernel, hierarchy, cgroup, self.target.clone());
         let mut taken = Vec::new();
         if !self.over.is_zero() {

@@ -63,7 +63,7 @@ impl Watch {
         let typed = self.target.as_deref().unwrap_or("/");
         let cgroup = resolve_target(&hierarchy, &Places::default(), typed)?;
         let mut kernel = KernelFacts::gather()?;
-        kernel.find_per_cpu();
+        kernel.find_symbols();
         let mut signals = Signals::install()?;
         let recorder = self.record.as_deref().map(Recorder::create).transpose();
         let (mut watch, facts) =
