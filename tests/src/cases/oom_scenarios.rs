@@ -188,7 +188,13 @@ pub(super) fn group(host: &Host) -> anyhow::Result<Outcome> {
         ));
     }
     let by_hooks = group_killed(host, &[])?;
-    let by_the_log = group_killed(host, &["--without-hook", "oom_kill_process"])?;
+    let unhooked = [
+        "--without-hook",
+        "fentry/oom_kill_process",
+        "--without-hook",
+        "kprobe/oom_kill_process",
+    ];
+    let by_the_log = group_killed(host, &unhooked)?;
     Ok(Outcome::Passed(format!(
         "by the hooks: {by_hooks}; by the kernel log: {by_the_log}"
     )))
