@@ -1,7 +1,7 @@
 //! Static binaries: for the guests of the VM ladder, and for the image.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
@@ -16,7 +16,12 @@ pub const TARGET: &str = "x86_64-unknown-linux-musl";
 /// executable in `names`.
 pub fn executables(packages: &[&str], names: &[&str]) -> Result<Vec<PathBuf>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let install = || format!("if the target is missing: rustup target add {TARGET}");
+    let install = || {
+        format!(
+            "if the target is missing: rustup target add {TARGET}; if a C compiler for it is: \
+             `cargo xtask setup`"
+        )
+    };
     // The crates' folders must be there before they can be remapped.
     let mut fetch = Command::new(&cargo);
     fetch.args(["fetch", "--quiet", "--locked", "--target", TARGET]);
@@ -51,13 +56,20 @@ pub fn executables(packages: &[&str], names: &[&str]) -> Result<Vec<PathBuf>> {
     names.iter().map(path).collect()
 }
 
+/// Whether the toolchain can build them.
+pub fn has_target() -> bool {
+    sysroot().is_ok_and(|root| root.join("lib/rustlib").join(TARGET).is_dir())
+}
+
 fn flags() -> Result<OsString> {
-    let sysroot = process::stdout(
-        Command::new("rustc")
-            .args(["--print", "sysroot"])
-            .current_dir(workspace::root()),
-    )?;
     let mut flags = OsString::new();
-    remap::add_flags(&mut flags, Path::new(sysroot.trim()))?;
+    remap::add_flags(&mut flags, &sysroot()?)?;
     Ok(flags)
+}
+
+fn sysroot() -> Result<PathBuf> {
+    let mut command = Command::new("rustc");
+    command.args(["--print", "sysroot"]);
+    let printed = process::stdout(command.current_dir(workspace::root()))?;
+    Ok(PathBuf::from(printed.trim()))
 }

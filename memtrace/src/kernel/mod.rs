@@ -15,3 +15,4 @@ pub mod layout;
 pub mod plan;
 pub mod privileges;
 pub mod programs;
+pub mod seccomp;
