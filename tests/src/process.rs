@@ -138,6 +138,11 @@ impl Running {
         Ok(())
     }
 
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> anyhow::Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
     /// What it has printed so far.
     pub fn so_far(&self) -> String {
         self.stdout.so_far()

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::manifest::{self, Inputs, Manifest, Tools};
 use crate::toolchain::{NIGHTLY, Toolchain};
-use crate::{bpf_calls, machine_paths, process, workspace};
+use crate::{bpf_calls, machine_paths, process, remap, workspace};
 
 /// Arguments of `cargo xtask ebpf`.
 #[derive(clap::Args)]
@@ -104,7 +104,7 @@ pub fn run(args: &Args) -> Result<()> {
 /// Fails unless the committed object belongs to its manifest, the manifest to the sources, and no
 /// trace of a machine is in the object. Builds nothing and needs none of the BPF tools.
 pub fn check_hashes() -> Result<()> {
-    let manifest = committed_manifest()?;
+    let manifest = committed()?;
     let object = committed_object()?;
     let changes = manifest.inputs.changes(&inputs()?);
     if !changes.is_empty() {
@@ -125,7 +125,7 @@ pub fn check_hashes() -> Result<()> {
 
 /// Rebuilds the object where the tools of the manifest are, and fails if the bytes differ.
 pub fn check_bytes() -> Result<Checked> {
-    let manifest = committed_manifest()?;
+    let manifest = committed()?;
     let toolchain = match Toolchain::find() {
         Ok(toolchain) => toolchain,
         Err(missing) => return Ok(Checked::HashesOnly(format!("{missing:#}"))),
@@ -190,36 +190,12 @@ fn build(toolchain: &Toolchain) -> Result<Vec<u8>> {
     Ok(object)
 }
 
-/// rustc's flags, in cargo's encoding (separated by 0x1f), with every folder of this machine
-/// remapped to a name that is the same everywhere.
-///
-/// The new names are absolute and of no existing file: LLVM copies source lines of files that it
-/// finds into BTF, which would make the object depend on the folder it is built in.
+/// rustc's flags, in cargo's encoding (separated by 0x1f).
 fn rust_flags(toolchain: &Toolchain) -> Result<OsString> {
-    let mut remapped = vec![
-        (workspace::root().to_owned(), "/_/memtrace"),
-        (
-            toolchain.nightly.sysroot.join("lib/rustlib/src/rust"),
-            "/_/rust",
-        ),
-    ];
-    if let Some(home) = workspace::cargo_home() {
-        let sources = home.join("registry/src");
-        let context = || format!("cannot list {}", sources.display());
-        // The folders below are named after registry hosts, and hold the crates.
-        for registry in fs::read_dir(&sources).with_context(context)? {
-            remapped.push((registry.with_context(context)?.path(), "/_/registry"));
-        }
-    }
     let mut flags = OsString::from(RUST_FLAGS.join("\x1f"));
     flags.push("\x1f-Clinker=");
     flags.push(&toolchain.bpf_linker);
-    for (from, to) in remapped {
-        flags.push("\x1f--remap-path-prefix=");
-        flags.push(from);
-        flags.push("=");
-        flags.push(to);
-    }
+    remap::add_flags(&mut flags, &toolchain.nightly.sysroot)?;
     Ok(flags)
 }
 
@@ -244,7 +220,7 @@ fn refuse_machine_paths(object: &[u8]) -> Result<()> {
     let found = machine_paths::in_object(object);
     if !found.is_empty() {
         bail!(
-            "the BPF object names this machine: {}; remap that path in xtask/src/ebpf.rs",
+            "the BPF object names this machine: {}; remap that path in xtask/src/remap.rs",
             found.join(", ")
         );
     }
@@ -267,7 +243,8 @@ fn inputs() -> Result<Inputs> {
     Inputs::current(&[&CARGO_FLAGS[..], &RUST_FLAGS[..]].concat())
 }
 
-fn committed_manifest() -> Result<Manifest> {
+/// What the committed object was made from.
+pub fn committed() -> Result<Manifest> {
     Manifest::read(&manifest_path()).context("run `cargo xtask ebpf`")
 }
 

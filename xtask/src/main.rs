@@ -5,10 +5,14 @@
 mod bench;
 mod bpf_calls;
 mod btf;
+mod deploy;
 mod ebpf;
+mod image;
 mod machine_paths;
 mod manifest;
+mod musl;
 mod process;
+mod remap;
 mod setup;
 mod test;
 mod toolchain;
@@ -35,6 +39,10 @@ enum Xtask {
         /// Where to write the extract.
         to: PathBuf,
     },
+    /// Write the plain Kubernetes manifests from the Helm chart.
+    Manifests(deploy::Args),
+    /// Build the agent's OCI image below target/, without a registry.
+    Image,
     /// Run all tests; the last line counts them.
     Test(test::Args),
     /// Run the live suite, or a command, on Debian's kernels in QEMU.
@@ -48,6 +56,8 @@ fn main() -> Result<ExitCode> {
         Xtask::Setup(args) => setup::run(&args)?,
         Xtask::Ebpf(args) => ebpf::run(&args)?,
         Xtask::BtfExtract { from, to } => btf::run(&from, &to)?,
+        Xtask::Manifests(args) => deploy::run(&args)?,
+        Xtask::Image => image::run()?,
         Xtask::Test(args) => return Ok(test::run(&args)),
         Xtask::Vm(args) => vm::run(args)?,
         Xtask::Bench(args) => bench::run(&args)?,

@@ -7,8 +7,9 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::deploy::validate;
 use crate::toolchain::{self, BPF_LINKER_VERSION, LLVM_BIN, NIGHTLY, Nightly};
-use crate::{process, workspace};
+use crate::{musl, process, workspace};
 
 /// Arguments of `cargo xtask setup`.
 #[derive(clap::Args)]
@@ -30,6 +31,12 @@ const BPF_LINKER_PACKAGES: [&str; 5] = [
 
 /// What the live suite scrapes the agent with, and checks its rules.
 const PROMETHEUS_PACKAGES: [&str; 1] = ["prometheus"];
+
+/// A C compiler for static binaries: the cryptography of TLS is partly C.
+const MUSL_PACKAGES: [&str; 1] = ["musl-tools"];
+
+/// What judges the image.
+const IMAGE_PACKAGES: [&str; 2] = ["skopeo", "umoci"];
 
 /// Something that is missing, and the commands that install it.
 struct Missing {
@@ -129,6 +136,39 @@ fn missing() -> Vec<Missing> {
                 command("apt-get update", &[]),
                 command(install, &PROMETHEUS_PACKAGES),
             ],
+        );
+    }
+    if !musl::has_target() {
+        add(
+            "the toolchain lacks the target of static binaries".to_owned(),
+            vec![command("rustup target add", &[musl::TARGET])],
+        );
+    }
+    if process::find("musl-gcc", &[]).is_none() {
+        add(
+            "the image and the guests' binaries lack a C compiler for musl".to_owned(),
+            vec![
+                command("apt-get update", &[]),
+                command(install, &MUSL_PACKAGES),
+            ],
+        );
+    }
+    if IMAGE_PACKAGES
+        .iter()
+        .any(|name| process::find(name, &[]).is_none())
+    {
+        add(
+            "the tests lack skopeo and umoci, which judge the image".to_owned(),
+            vec![
+                command("apt-get update", &[]),
+                command(install, &IMAGE_PACKAGES),
+            ],
+        );
+    }
+    if validate::validator().is_none() {
+        add(
+            "the tests lack kubernetes-validate, which has the schemas of Kubernetes".to_owned(),
+            validate::installation(),
         );
     }
     missing

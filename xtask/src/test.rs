@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every test there is, and one line at the end that counts them.
 
+mod deploy;
 mod libtest;
 mod live;
 mod tally;
@@ -54,6 +55,7 @@ pub fn run(args: &Args) -> ExitCode {
     suite("unit and integration tests", rust_tests(filter));
     suite("documentation tests", doc_tests(filter));
     suite("BPF object", bpf_object(filter));
+    suite("deploy", Ok(deploy::suite(filter)));
     // A filter that is meant for other tests selects no case of the suite, here or in a guest.
     if suite("live suite", live_suite(filter)) {
         suite(

@@ -2,6 +2,9 @@
 
 use crate::model::risk::{Horizon, RecentPeak, Risk, Room, Trend};
 
+/// What alerts page at (deploy/prometheus).
+const HIGH: f64 = 0.8;
+
 /// What a tick says of a domain. What is unknown is `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct DomainRisk {
@@ -38,6 +41,8 @@ impl DomainRisk {
 pub(super) struct Domain {
     trend: Trend,
     peaks: [RecentPeak; 2],
+    /// Since when the 15-minute risk is above [`HIGH`].
+    high_since_ns: Option<u64>,
 }
 
 impl Domain {
@@ -50,6 +55,7 @@ impl Domain {
         thrash: Option<f64>,
     ) -> DomainRisk {
         let Some(room) = room else {
+            self.high_since_ns = None;
             return DomainRisk::default();
         };
         self.trend.learn(time_ns, room.pinned_bytes);
@@ -58,6 +64,8 @@ impl Domain {
         for (place, risk) in risks.iter().enumerate() {
             peaks[place] = risk.map(|risk| self.peaks[place].learn(time_ns, risk.score));
         }
+        let is_high = risks[1].is_some_and(|risk| risk.score > HIGH);
+        self.high_since_ns = is_high.then(|| self.high_since_ns.unwrap_or(time_ns));
         DomainRisk {
             room: Some(room),
             risks,
@@ -65,8 +73,14 @@ impl Domain {
         }
     }
 
+    /// How long the 15-minute risk has been above [`HIGH`], ns; `None` if it is not.
+    pub(super) fn high_for_ns(&self, now_ns: u64) -> Option<u64> {
+        Some(now_ns.saturating_sub(self.high_since_ns?))
+    }
+
     /// After a kill.
     pub(super) fn forget(&mut self) {
         self.trend.forget();
+        self.high_since_ns = None;
     }
 }

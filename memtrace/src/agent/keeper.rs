@@ -7,12 +7,15 @@ use std::{
     thread::{self, JoinHandle},
 };
 
+use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::store::{Balances, History, HistoryError, Report};
 
 /// Requests that wait.
 const WAITING: usize = 1_024;
+/// Reports that are looked at for what they have in common with the next ones.
+const RECENT: usize = 200;
 /// Reports that are kept without a history.
 const IN_MEMORY: usize = 256;
 
@@ -51,9 +54,19 @@ pub(super) struct Keeper {
     thread: JoinHandle<()>,
 }
 
+/// What there is when the history is open.
+pub(super) struct Opened {
+    pub(super) keeper: Keeper,
+    /// What the last agent had told of; `None` if there was none.
+    pub(super) balances: Option<Balances>,
+    /// The newest reports, newest first.
+    pub(super) recent: Vec<Value>,
+    /// Where kept reports come out.
+    pub(super) kept: mpsc::Receiver<Kept>,
+}
+
 impl Keeper {
-    /// Opens the history, if there is to be one, and starts the thread. Besides it returns what the
-    /// last agent had told of, and where kept reports come out.
+    /// Opens the history, if there is to be one, and starts the thread.
     ///
     /// # Errors
     /// If the history cannot be opened.
@@ -61,19 +74,20 @@ impl Keeper {
         history: Option<&Path>,
         max_bytes: u64,
         boot_id: &str,
-    ) -> Result<(Self, Option<Balances>, mpsc::Receiver<Kept>), HistoryError> {
-        let (shelf, balances) = match history {
+    ) -> Result<Opened, HistoryError> {
+        let (shelf, balances, recent) = match history {
             Some(path) => {
                 let history = History::open(path, max_bytes)?;
                 let balances = history.balances(boot_id)?;
-                (Shelf::History(Box::new(history)), balances)
+                let recent = history.newest(RECENT)?;
+                (Shelf::History(Box::new(history)), balances, recent)
             }
             None => {
                 let memory = Shelf::Memory {
                     reports: VecDeque::new(),
                     last: 0,
                 };
-                (memory, None)
+                (memory, None, Vec::new())
             }
         };
         let (sender, requests) = sync_channel(WAITING);
@@ -84,7 +98,12 @@ impl Keeper {
             archive: Archive(sender),
             thread,
         };
-        Ok((keeper, balances, receiver))
+        Ok(Opened {
+            keeper,
+            balances,
+            recent: recent.into_iter().map(|report| report.json).collect(),
+            kept: receiver,
+        })
     }
 
     pub(super) fn archive(&self) -> Archive {

@@ -10,6 +10,7 @@
 //! wait. What does not fit is counted, and never silent.
 
 mod accounts;
+mod allocator;
 mod attach;
 mod census;
 mod domain;
@@ -19,12 +20,13 @@ mod kills;
 mod node;
 mod run;
 mod settings;
+mod shapes;
 mod snapshot;
 mod state;
 
 pub use self::{
     domain::DomainRisk,
-    http::{AskError, ListenError, ask},
+    http::{AskError, ListenError, RemoteError, RemoteSettings, ask},
     kills::{KillCounts, LimitOwner, NodeKills},
     run::{AgentError, run},
     settings::Settings,

@@ -18,11 +18,13 @@ use tokio::{
 use super::{
     Health, HookView, Settings, Snapshot,
     accounts::{Counter, Untold},
+    allocator,
     attach::{attach, give_up_the_rest, lost},
     census::Census,
     http::{ListenError, Server, Sources},
-    keeper::{Keeper, Kept},
+    keeper::{Keeper, Kept, Opened},
     node,
+    shapes::{Shape, Shapes},
     state::State,
 };
 use crate::{
@@ -32,9 +34,9 @@ use crate::{
     kernel::{
         attach::LoadOptions,
         facts::{FactsError, KernelFacts},
-        privileges,
+        privileges, seccomp,
     },
-    model::oom::{KillStory, Kills, Outcome, predict_domain},
+    model::oom::{Growth, KillStory, Kills, Outcome, predict_domain},
     oom::OomWatch,
     source::live::{LiveError, monotonic_ns, unix_ns},
     store::{Balances, HistoryError, NODE, Report},
@@ -87,7 +89,11 @@ pub async fn run(
     announce: impl FnMut(&Report),
     stop: impl Future<Output = ()>,
 ) -> Result<(), AgentError> {
+    allocator::keep_little();
     raise_descriptors();
+    for name in privileges::missing().unwrap_or_default() {
+        log::warn!("{name} is missing: give it to the agent, or hooks stay off (deploy/README.md)");
+    }
     if let Err(error) = privileges::keep_what_attaching_takes() {
         log::warn!("giving up privileges: {error}");
     }
@@ -97,7 +103,12 @@ pub async fn run(
     let (watch, hooks, facts) = attach(kernel, load, &hierarchy);
     give_up_the_rest(watch.as_ref());
     let boot_id = read("/proc/sys/kernel/random/boot_id")?.trim().to_owned();
-    let (keeper, balances, kept) = Keeper::start(
+    let Opened {
+        keeper,
+        balances,
+        recent,
+        kept,
+    } = Keeper::start(
         settings.history.as_deref(),
         settings.history_bytes,
         &boot_id,
@@ -107,12 +118,16 @@ pub async fn run(
         counters.collect::<BTreeMap<_, _>>()
     });
     let (publish, snapshot) = watch::channel(None);
-    let sources = Sources {
-        snapshot,
-        archive: keeper.archive(),
-        stale_after: STALE_AT_LEAST.max(settings.tick * STALE_TICKS),
-    };
-    let server = Server::start(settings.listen, settings.socket.as_deref(), sources)?;
+    let stale_after = STALE_AT_LEAST.max(settings.tick * STALE_TICKS);
+    let server = Server::start(
+        settings.listen,
+        settings.socket.as_deref(),
+        settings.remote.as_ref(),
+        Sources::new(snapshot, keeper.archive(), stale_after),
+    )?;
+    if let Err(error) = seccomp::confine() {
+        log::warn!("confining system calls: {error}");
+    }
     let state = State::new(
         version,
         page_size_bytes,
@@ -130,6 +145,7 @@ pub async fn run(
         keeper,
         hooks,
         kills: facts.map(Kills::new),
+        shapes: Shapes::of(&recent),
         before: None,
         publish,
         announce,
@@ -154,6 +170,8 @@ struct Agent<A> {
     hooks: Vec<HookView>,
     /// `None` if nothing could be attached.
     kills: Option<Kills>,
+    /// Those of a day.
+    shapes: Shapes,
     /// The last but one snapshot of processes.
     before: Option<Box<OomSnapshot>>,
     publish: watch::Sender<Option<Arc<Snapshot>>>,
@@ -239,6 +257,7 @@ impl<A: FnMut(&Report)> Agent<A> {
     fn report(&mut self, story: &KillStory) {
         // A container that was killed as soon as it had started may have its link by now.
         self.name();
+        let mut about = self.state.circumstances(story);
         self.state.killed(monotonic_ns(), story, &self.links);
         let Some(kills) = &self.kills else {
             return;
@@ -249,7 +268,15 @@ impl<A: FnMut(&Report)> Agent<A> {
             limit: self.state.name(limit),
             node: &self.settings.node_name,
         };
-        let report = report::complete(story, kills.facts(), &who);
+        if let Some(who) = report::known_as(story, &who) {
+            let shape = Shape {
+                who,
+                comm: story.report.victim.comm.clone().unwrap_or_default(),
+                part: Growth::of(story).map(|growth| growth.part.to_owned()),
+            };
+            about.earlier = self.shapes.learn(unix_ns(), shape);
+        }
+        let report = report::complete(story, kills.facts(), &who, &about);
         self.keep(report);
     }
 

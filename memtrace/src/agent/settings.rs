@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use super::RemoteSettings;
+
 /// See each.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -11,6 +13,8 @@ pub struct Settings {
     pub listen: Option<SocketAddr>,
     /// Unix socket of the API; `None` for none.
     pub socket: Option<PathBuf>,
+    /// The API over TCP; `None` for none.
+    pub remote: Option<RemoteSettings>,
     /// File of the history; `None` to keep none.
     pub history: Option<PathBuf>,
     /// Size of the reports that the history keeps, bytes.

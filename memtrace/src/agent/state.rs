@@ -18,9 +18,10 @@ use crate::{
     identity::{Level, LogLinks, Name, Names},
     input::{CgroupSample, CgroupVersion, OwnedBy},
     model::{
-        oom::{Fate, KillStory},
+        oom::{Earlier, Fate, KillStory},
         risk::{Room, Thrash, pinned},
     },
+    view::oom::advice::Circumstances,
 };
 
 /// A watched cgroup.
@@ -46,6 +47,7 @@ pub(super) struct State {
     kills: Kills,
     node: [Domain; 2],
     node_risks: [DomainRisk; 2],
+    available_bytes: Option<u64>,
     predicted: Option<u64>,
 }
 
@@ -71,6 +73,7 @@ impl State {
             kills: Kills::default(),
             node: Default::default(),
             node_risks: Default::default(),
+            available_bytes: None,
             predicted: None,
         }
     }
@@ -153,6 +156,7 @@ impl State {
     }
 
     fn learn_node(&mut self, now_ns: u64, node: &NodeSample) {
+        self.available_bytes = node.memory.available_bytes;
         let room = Room::of_node(&node.memory);
         self.node_risks[NODE] = self.node[NODE].learn(now_ns, room, None);
         let eviction = self
@@ -160,6 +164,26 @@ impl State {
             .zip(node.working_set_bytes)
             .map(|(threshold, used)| Room::of_eviction(node.memory.total_bytes, used, threshold));
         self.node_risks[EVICTION] = self.node[EVICTION].learn(now_ns, eviction, None);
+    }
+
+    /// How it stands, before a kill is taken in.
+    pub(super) fn circumstances(&self, story: &KillStory) -> Circumstances {
+        let report = &story.report;
+        let limit = story.limit.as_ref();
+        let domain = match LimitOwner::of(limit) {
+            LimitOwner::Node => Some(&self.node[NODE]),
+            _ => limit
+                .and_then(|limit| self.watched.get(&limit.cgroup_id?))
+                .map(|watched| &watched.domain),
+        };
+        Circumstances {
+            available_bytes: self.available_bytes,
+            eviction_headroom_bytes: self.node_risks[EVICTION]
+                .room
+                .map(|room| room.headroom_bytes),
+            risk_high_for_ns: domain.and_then(|domain| domain.high_for_ns(report.time_ns)),
+            earlier: Earlier::default(),
+        }
     }
 
     /// A kill was reported. Returns whom it counts for, and whose limit it was.

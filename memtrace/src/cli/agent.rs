@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, ValueEnum};
 use memtrace::{
-    agent::{self, AgentError, Settings},
+    agent::{self, AgentError, RemoteSettings, Settings},
     cgroup::Hierarchy,
     command::Signals,
     kernel::attach::LoadOptions,
@@ -32,6 +32,22 @@ pub struct Agent {
     /// Unix socket of the API, for root; `none` for no API
     #[arg(long, value_name = "PATH", default_value = SOCKET)]
     socket: String,
+    /// Serve the API over TCP as well, with TLS, to those who have the token
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        requires_all = ["api_certificate", "api_key", "api_token"]
+    )]
+    api_listen: Option<SocketAddr>,
+    /// The certificate for that, and those above it, PEM
+    #[arg(long, value_name = "FILE", requires = "api_listen")]
+    api_certificate: Option<PathBuf>,
+    /// Its key, PEM
+    #[arg(long, value_name = "FILE", requires = "api_listen")]
+    api_key: Option<PathBuf>,
+    /// A file with the token, which requests have to bring: `Authorization: Bearer TOKEN`
+    #[arg(long, value_name = "FILE", requires = "api_listen")]
+    api_token: Option<PathBuf>,
     /// File that keeps reports of kills; `none` to forget them with the process
     #[arg(long, value_name = "FILE", default_value = HISTORY)]
     history: String,
@@ -101,6 +117,16 @@ impl Agent {
                 ))
             })?),
         };
+        let remote = self
+            .api_listen
+            .zip(self.api_certificate)
+            .zip(self.api_key.zip(self.api_token))
+            .map(|((listen, certificate), (key, token))| RemoteSettings {
+                listen,
+                certificate,
+                key,
+                token,
+            });
         let path = |text: String| (text != "none").then(|| PathBuf::from(text));
         let oci = match (self.oci, self.oci_folder.is_empty()) {
             (false, _) => None,
@@ -111,6 +137,7 @@ impl Agent {
             tick: self.tick,
             listen,
             socket: path(self.socket),
+            remote,
             history: path(self.history),
             history_bytes: self.history_mib << 20,
             logs: self.logs,

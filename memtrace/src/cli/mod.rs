@@ -28,7 +28,7 @@ struct Arguments {
     #[arg(short, long, global = true)]
     verbose: bool,
     /// Leave this hook out, named as doctor names it; may be repeated
-    #[arg(long, global = true, hide = true, value_name = "HOOK", value_parser = hook_name)]
+    #[arg(long, global = true, value_name = "HOOK", value_parser = hook_name)]
     without_hook: Vec<String>,
 }
 

@@ -15,4 +15,5 @@ pub mod layout;
 pub mod plan;
 pub mod privileges;
 pub mod programs;
+pub mod seccomp;
 pub mod symbols;

@@ -14,6 +14,20 @@ const TO_ATTACH: CapabilitySet = CapabilitySet::BPF
     .union(CapabilitySet::SYS_RESOURCE)
     .union(CapabilitySet::SYSLOG);
 
+/// Which of the capabilities that attaching always takes this thread lacks.
+///
+/// # Errors
+/// If the kernel does not tell.
+pub fn missing() -> io::Result<Vec<&'static str>> {
+    let own = capabilities(None)?.effective;
+    let needed = [
+        (CapabilitySet::BPF, "CAP_BPF"),
+        (CapabilitySet::PERFMON, "CAP_PERFMON"),
+    ];
+    let missing = needed.into_iter().filter(|(one, _)| !own.contains(*one));
+    Ok(missing.map(|(_, name)| name).collect())
+}
+
 /// Gives up everything that attaching does not take, and the way to ever get more. A thread hands
 /// what it has down to those it starts, so this comes before all others.
 ///
@@ -70,6 +84,12 @@ mod tests {
         let work = || -> io::Result<()> {
             keep_what_attaching_takes()?;
             let before = capabilities(None)?;
+            assert_eq!(
+                missing()?.is_empty(),
+                before
+                    .effective
+                    .contains(CapabilitySet::BPF | CapabilitySet::PERFMON)
+            );
             assert!(TO_ATTACH.contains(before.permitted));
             let kept = keep_what_watching_takes(|| false)?;
             let after = capabilities(None)?;
@@ -77,6 +97,7 @@ mod tests {
             assert!(CapabilitySet::BPF.contains(kept));
             keep_what_watching_takes(|| true)?;
             assert_eq!(capabilities(None)?.permitted, CapabilitySet::empty());
+            assert_eq!(missing()?, ["CAP_BPF", "CAP_PERFMON"]);
             assert!(keep(TO_ATTACH).is_ok());
             assert_eq!(capabilities(None)?.permitted, CapabilitySet::empty());
             Ok(())

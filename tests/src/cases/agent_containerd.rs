@@ -4,6 +4,7 @@ use std::{
     fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
+    process::Command,
     thread,
     time::Duration,
 };
@@ -27,13 +28,13 @@ use crate::{
 const LIVES_S: u32 = 8;
 
 /// containerd without its Kubernetes part, with folders of its own.
-struct Containerd {
+pub(super) struct Containerd {
     socket: PathBuf,
     _running: Running,
 }
 
 impl Containerd {
-    fn start(room: &Room<'_>) -> anyhow::Result<Self> {
+    pub(super) fn start(room: &Room<'_>) -> anyhow::Result<Self> {
         let folder = room.folder();
         let socket = folder.join("containerd.sock");
         let config = folder.join("containerd.toml");
@@ -60,23 +61,31 @@ impl Containerd {
         Ok(own)
     }
 
-    fn ctr(&self, arguments: &[&str]) -> anyhow::Result<process::Finished> {
+    /// `ctr ARGUMENTS`, to be started.
+    pub(super) fn command(&self, arguments: &[&str]) -> anyhow::Result<Command> {
         let mut command = process::command("ctr".as_ref(), ["--address", text(&self.socket)?]);
         command.args(["--namespace", "k8s.io"]).args(arguments);
-        process::run(command)
+        Ok(command)
+    }
+
+    /// `ctr ARGUMENTS`, to its end.
+    pub(super) fn ctr(&self, arguments: &[&str]) -> anyhow::Result<process::Finished> {
+        process::run(self.command(arguments)?)
     }
 }
 
 /// The runtime makes the container's cgroup in every hierarchy that is mounted (v1 has one a
 /// controller); those above it stay behind.
-struct Above {
+pub(super) struct Above {
     /// The room's cgroup.
     room: PathBuf,
     hierarchies: Vec<PathBuf>,
+    /// The innermost of those above the container, below the room's.
+    innermost: String,
 }
 
 impl Above {
-    fn new(room: &Room<'_>) -> anyhow::Result<Self> {
+    pub(super) fn new(room: &Room<'_>, innermost: &str) -> anyhow::Result<Self> {
         let mount = &room.host.hierarchy.mount;
         let hierarchies = match room.cgroup.version() {
             Version::V2 => vec![mount.clone()],
@@ -87,6 +96,7 @@ impl Above {
         Ok(Self {
             room: room.cgroup.path.clone(),
             hierarchies,
+            innermost: innermost.to_owned(),
         })
     }
 }
@@ -96,9 +106,9 @@ impl Drop for Above {
         let name = self.room.file_name().unwrap_or_default();
         for hierarchy in &self.hierarchies {
             let top = hierarchy.join(name);
-            let pod = top.join(format!("kubepods/burstable/pod{UID}"));
+            let innermost = top.join(&self.innermost);
             let own = |folder: &&Path| folder.starts_with(&top) && **folder != self.room;
-            for folder in pod
+            for folder in innermost
                 .ancestors()
                 .take_while(own)
                 .filter(|folder| folder.exists())
@@ -141,7 +151,7 @@ pub(super) fn real_container(host: &Host) -> anyhow::Result<Outcome> {
     let id = format!("{:064x}", std::process::id());
     link(&room, &id, 2)?;
     let mut agent = Agent::start(&room)?;
-    let _above = Above::new(&room)?;
+    let _above = Above::new(&room, &format!("kubepods/burstable/pod{UID}"))?;
     let path = format!("{}/kubepods/burstable/pod{UID}/{id}", room.cgroup.name());
     let_the_log_rest(host);
     let ran = containerd.ctr(&[

@@ -106,12 +106,18 @@ pub(super) struct Agent {
 impl Agent {
     /// Starts one in the room and waits until it is ready.
     pub(super) fn start(room: &Room<'_>) -> anyhow::Result<Self> {
+        Self::start_with(room, &[])
+    }
+
+    /// The same with more arguments.
+    pub(super) fn start_with(room: &Room<'_>, more: &[String]) -> anyhow::Result<Self> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let mut command = process::command(&room.host.memtrace, ["agent", "--tick", "200ms"]);
         command
             .args(["--listen", &address.to_string(), "--node-name", "node-17"])
             .args(["--logs", text(&logs(room))?])
-            .args(source(room)?);
+            .args(source(room)?)
+            .args(more);
         let mut agent = Self {
             running: Running::start(&mut command)?,
             address,
@@ -140,30 +146,28 @@ impl Agent {
                 status.contains("NoNewPrivs:\t1"),
                 "it may get new privileges"
             );
+            // SECCOMP_MODE_FILTER
+            ensure!(status.contains("Seccomp:\t2"), "it is not confined");
         }
         Ok(all)
     }
 
+    /// What it holds of memory.
+    pub(super) fn rss_bytes(&self) -> anyhow::Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.running.pid()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        Ok(kib.context("no VmRSS")?.parse::<u64>()? << 10)
+    }
+
     /// The whole answer to a GET.
     pub(super) fn get(&self, path: &str) -> anyhow::Result<String> {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        self.send(request.as_bytes())
+        ask(&self.address.to_string(), path)
     }
 
     /// Whatever comes back for these bytes, until the other side closes.
     pub(super) fn send(&self, bytes: &[u8]) -> anyhow::Result<String> {
-        let mut stream = TcpStream::connect(self.address)?;
-        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-        // It may be closed before all is written.
-        let written = stream.write_all(bytes);
-        let mut answer = Vec::new();
-        match (stream.read_to_end(&mut answer), written) {
-            (Ok(_), _) => Ok(String::from_utf8_lossy(&answer).into_owned()),
-            (Err(error), _) if !answer.is_empty() => {
-                Ok(format!("{}\n({error})", String::from_utf8_lossy(&answer)))
-            }
-            (Err(error), _) => Err(error.into()),
-        }
+        send(&self.address.to_string(), bytes)
     }
 
     /// The value of the series that starts so; `None` if there is none.
@@ -212,6 +216,28 @@ impl Agent {
         let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
         let reports = parse(whole)?;
         Ok((ended, reports))
+    }
+}
+
+/// The whole answer to a GET at an address.
+pub(super) fn ask(address: &str, path: &str) -> anyhow::Result<String> {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    send(address, request.as_bytes())
+}
+
+/// Whatever comes back for these bytes, until the other side closes.
+pub(super) fn send(address: &str, bytes: &[u8]) -> anyhow::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    // It may be closed before all is written.
+    let written = stream.write_all(bytes);
+    let mut answer = Vec::new();
+    match (stream.read_to_end(&mut answer), written) {
+        (Ok(_), _) => Ok(String::from_utf8_lossy(&answer).into_owned()),
+        (Err(error), _) if !answer.is_empty() => {
+            Ok(format!("{}\n({error})", String::from_utf8_lossy(&answer)))
+        }
+        (Err(error), _) => Err(error.into()),
     }
 }
 

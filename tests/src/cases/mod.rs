@@ -2,7 +2,10 @@
 
 mod agent;
 mod agent_containerd;
+mod agent_fuzz;
+mod agent_image;
 mod agent_prometheus;
+mod agent_remote;
 mod agent_scene;
 mod anon;
 mod cache;
@@ -143,6 +146,9 @@ cases! {
     agent_tells_of_kills_it_missed: agent::kills_while_it_was_away,
     agent_survives_its_own_death: agent::killed_at_any_moment,
     agent_bears_rude_requests: agent::rude_requests,
+    agent_bears_nearly_requests: agent_fuzz::nearly_requests,
+    agent_serves_the_api_over_tls: agent_remote::tls_and_token,
+    agent_runs_from_its_image: agent_image::documented_capabilities,
     agent_is_scraped_by_prometheus: agent_prometheus::scrapes,
     agent_alert_rules_hold: agent_prometheus::alert_rules,
     binary_size: footprint::binary_size,

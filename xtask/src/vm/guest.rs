@@ -6,14 +6,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 
-use super::build;
 use super::fetch::{Gone, Store};
 use super::image::{Image, Payload};
 use super::kernels::{Kernel, SERIES};
 use super::ladder::Config;
 use super::qemu::{Boot, Ended};
 use super::tools::{self, Tools};
-use crate::workspace;
+use crate::{musl, workspace};
 
 /// What is downloaded: the tools and the kernels.
 pub struct Downloads {
@@ -94,7 +93,7 @@ impl Downloads {
 impl Machines {
     /// Builds our programs for the guests.
     pub fn build(downloads: Downloads) -> Result<Self> {
-        let own = build::executables(&["memtrace-guest"], &["guest-exit", "guest-facts"])?;
+        let own = musl::executables(&["memtrace-guest"], &["guest-exit", "guest-facts"])?;
         let [exit, facts] = <[PathBuf; 2]>::try_from(own)
             .map_err(|found| anyhow!("asked for two programs, found {found:?}"))?;
         Ok(Self {

@@ -4,7 +4,6 @@
 //! there; nothing is installed, and no root or KVM is needed.
 
 mod apt;
-mod build;
 mod cpio;
 mod doctor;
 mod fetch;

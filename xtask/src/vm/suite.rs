@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::build;
 use super::doctor::{self, Rung};
 use super::guest::{Machines, Outcome, Run};
 use super::image::Payload;
 use super::ladder::Config;
 use super::qemu::Ended;
+use crate::musl;
 
 /// How one configuration went.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ const FILTER: &str = "FILTER";
 /// `memtrace` and the live suite, built for the guest. `filter` selects cases by name.
 pub fn live(filter: Option<&str>) -> Result<Payload> {
     let names = ["memtrace", "memtrace-live", "memtrace-hog"];
-    let paths = build::executables(&["memtrace", "memtrace-tests"], &names)?;
+    let paths = musl::executables(&["memtrace", "memtrace-tests"], &names)?;
     let files = paths.into_iter().zip(names);
     Ok(Payload {
         command: "memtrace-live --repeat 1 ${FILTER:+\"$FILTER\"}\n\

@@ -6,11 +6,11 @@ use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
     body::{Bytes, Incoming},
-    header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue},
+    header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE},
 };
 use serde_json::{Value, json};
 
-use super::{Door, Sources};
+use super::{Door, Sources, Token};
 use crate::{
     agent::Snapshot,
     source::live::monotonic_ns,
@@ -37,6 +37,11 @@ pub(super) async fn answer(request: Request<Incoming>, door: Door, sources: &Sou
             .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return refused;
     }
+    let admitted = |token: &Arc<Token>| token.admits(request.headers());
+    let door = match door {
+        Door::Remote if sources.token.as_ref().is_some_and(admitted) => Door::Api,
+        door => door,
+    };
     let path = request.uri().path();
     let query = request.uri().query().unwrap_or_default();
     let snapshot = sources.snapshot.borrow().clone();
@@ -60,6 +65,7 @@ pub(super) async fn answer(request: Request<Incoming>, door: Door, sources: &Sou
             Some(id) => one(id, sources).await,
             None => error(StatusCode::NOT_FOUND, "see /api/v1/openapi.json"),
         },
+        (_, Door::Remote) => unauthorized(),
         _ => text(
             StatusCode::NOT_FOUND,
             "there are /metrics, /healthz and /readyz\n",
@@ -137,6 +143,17 @@ async fn one(id: &str, sources: &Sources) -> Answer {
         Some(Err(failure)) => unreadable(&failure),
         None => busy(),
     }
+}
+
+fn unauthorized() -> Answer {
+    let mut refused = error(
+        StatusCode::UNAUTHORIZED,
+        "give the token: Authorization: Bearer ...",
+    );
+    refused
+        .headers_mut()
+        .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    refused
 }
 
 fn unreadable(failure: &HistoryError) -> Answer {

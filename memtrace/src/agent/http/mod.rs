@@ -1,11 +1,13 @@
 //! HTTP, on a thread of its own so that a scrape never waits for a tick, nor a tick for a scrape.
 //!
-//! Two listeners: TCP for `/metrics` and health, a unix socket, readable by root alone, for the API.
+//! Listeners: TCP for `/metrics` and health, a unix socket, readable by root alone, for the API, and for
+//! who asked for it TCP with TLS and a token for the API as well.
 //! Only GET and HEAD are answered. A request is bounded in size and time, and so is the number of
 //! connections; whoever comes beyond that finds the door shut.
 
 mod answer;
 mod ask;
+mod remote;
 mod serve;
 
 use std::{
@@ -23,8 +25,14 @@ use tokio::{
     sync::watch,
 };
 
-pub use self::ask::{AskError, ask};
-use self::serve::serve;
+pub use self::{
+    ask::{AskError, ask},
+    remote::{RemoteError, RemoteSettings},
+};
+use self::{
+    remote::{TlsListener, Token, prepare},
+    serve::serve,
+};
 use super::{Snapshot, keeper::Archive};
 
 /// Why a listener could not be opened.
@@ -32,7 +40,7 @@ use super::{Snapshot, keeper::Archive};
 pub enum ListenError {
     /// The TCP one.
     #[error(
-        "listening on {address}: {source}; choose another address with --listen, or `--listen none`"
+        "listening on {address}: {source}; choose another address with --listen or --api-listen"
     )]
     Tcp {
         /// Where.
@@ -51,6 +59,9 @@ pub enum ListenError {
         /// Why not.
         source: io::Error,
     },
+    /// The API over TCP.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
     /// The thread.
     #[error("starting the thread that serves HTTP: {0}")]
     Thread(#[source] io::Error),
@@ -64,6 +75,23 @@ pub(super) struct Sources {
     pub(super) archive: Archive,
     /// A snapshot that is older than this means that the agent hangs.
     pub(super) stale_after: Duration,
+    /// Of the API over TCP.
+    token: Option<Arc<Token>>,
+}
+
+impl Sources {
+    pub(super) fn new(
+        snapshot: watch::Receiver<Option<Arc<Snapshot>>>,
+        archive: Archive,
+        stale_after: Duration,
+    ) -> Self {
+        Self {
+            snapshot,
+            archive,
+            stale_after,
+            token: None,
+        }
+    }
 }
 
 /// The thread; when it is dropped, nobody is served any more.
@@ -80,6 +108,8 @@ pub(super) enum Door {
     Metrics,
     /// The API and health.
     Api,
+    /// Health, and the API for who has the token.
+    Remote,
 }
 
 impl Server {
@@ -90,15 +120,16 @@ impl Server {
     pub(super) fn start(
         listen: Option<SocketAddr>,
         socket: Option<&Path>,
-        sources: Sources,
+        remote: Option<&RemoteSettings>,
+        mut sources: Sources,
     ) -> Result<Self, ListenError> {
-        let tcp = listen
-            .map(|address| {
-                let listener = std::net::TcpListener::bind(address)
-                    .and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
-                listener.map_err(|source| ListenError::Tcp { address, source })
-            })
-            .transpose()?;
+        let tcp = listen.map(bind).transpose()?;
+        let mut tls = None;
+        if let Some(remote) = remote {
+            let (acceptor, token) = prepare(remote)?;
+            sources.token = Some(Arc::new(token));
+            tls = Some((bind(remote.listen)?, acceptor));
+        }
         let unix = socket
             .map(|path| {
                 bind_socket(path).map_err(|source| ListenError::Socket {
@@ -116,9 +147,14 @@ impl Server {
             runtime.block_on(async {
                 let tcp = tcp.and_then(|listener| TcpListener::from_std(listener).ok());
                 let unix = unix.and_then(|listener| UnixListener::from_std(listener).ok());
+                let tls = tls.and_then(|(listener, acceptor)| {
+                    let tcp = TcpListener::from_std(listener).ok()?;
+                    Some(TlsListener { tcp, acceptor })
+                });
                 tokio::select! {
                     () = serve(tcp, Door::Metrics, sources.clone()) => {}
                     () = serve(unix, Door::Api, sources.clone()) => {}
+                    () = serve(tls, Door::Remote, sources.clone()) => {}
                     // An error means that the agent is gone, which ends it as well.
                     _ = stopped => {}
                 }
@@ -150,6 +186,12 @@ impl Drop for Server {
             log::warn!("removing {}: {error}", path.display());
         }
     }
+}
+
+fn bind(address: SocketAddr) -> Result<std::net::TcpListener, ListenError> {
+    let listener = std::net::TcpListener::bind(address)
+        .and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
+    listener.map_err(|source| ListenError::Tcp { address, source })
 }
 
 /// A socket that a killed agent left is taken over; one that somebody answers on is not, nor is a

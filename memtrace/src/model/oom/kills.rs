@@ -27,7 +27,7 @@ const MAX_PATHS: usize = 4_096;
 const SETTLED_NS: u64 = 150_000_000;
 /// The kernel log is waited for this long, where it alone would tell of a choice: its last line comes
 /// after the mark, and a task may be preempted in between.
-const LOGGED_NS: u64 = 1_000_000_000;
+const LOGGED_NS: u64 = 3_000_000_000;
 /// A choice is followed by its mark within this time, unless the victim had gone: the kernel prints
 /// its report in between (mm/oom_kill.c, `oom_kill_process`), and consoles can be slow.
 const UNMARKED_NS: u64 = 10_000_000_000;

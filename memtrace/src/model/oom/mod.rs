@@ -19,6 +19,7 @@ mod predict;
 mod report;
 mod risk;
 mod scan;
+mod sizing;
 mod stalls;
 mod standing;
 mod story;
@@ -28,7 +29,7 @@ mod tree;
 mod window;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use self::{
     advice::{AdjChange, NotTheBiggest},
@@ -45,6 +46,7 @@ pub use self::{
     report::{Judged, KillReport},
     risk::Risk,
     scan::Candidate,
+    sizing::{Earlier, Growth, Sizing},
     stalls::{Stalled, Waits},
     standing::pinned_share,
     story::{Fate, KillStory},

@@ -7,7 +7,7 @@ use super::{
 use crate::input::{OomCandidateEvent, OomKillEvent, OomLogEvent, OwnedBy, RssCounters};
 
 /// The kernel log's report of a kill is read this long before or after the hook's record at most.
-const SAME_NS: u64 = 2_000_000_000;
+const SAME_NS: u64 = 4_000_000_000;
 
 /// A candidate of a scan, with the model's points beside the kernel's.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,5 +1,6 @@
 //! `oom predict` and `oom watch`, for people and for programs.
 
+pub mod advice;
 pub mod json;
 pub mod kept;
 pub mod kill;

@@ -2,16 +2,19 @@
 
 use serde_json::{Value, json};
 
-use super::kill;
+use super::{
+    advice::{self, Circumstances},
+    kill::{self, Rows},
+};
 use crate::{
     identity::{Name, Qos},
     input::OomWatchFacts,
     model::{
-        oom::{Fate, KillStory},
+        oom::{Fate, Growth, KillStory},
         words::escaped,
     },
     store::Report,
-    view::time::rfc3339,
+    view::time::{rfc3339, seconds},
 };
 
 /// Who is meant, as far as it is known.
@@ -25,8 +28,23 @@ pub struct Who<'a> {
     pub node: &'a str,
 }
 
+/// Lines that a report has at most: it is read on a screen, at night.
+const MAX_LINES: usize = 40;
+
+/// Rows of what may be long, fewer and fewer until the report fits.
+const ROWS: [Rows; 4] = [rows(12, 10), rows(8, 6), rows(5, 4), rows(3, 2)];
+
+const fn rows(candidates: usize, parts: usize) -> Rows {
+    Rows { candidates, parts }
+}
+
 /// Of a kill that was seen.
-pub fn complete(story: &KillStory, facts: &OomWatchFacts, who: &Who<'_>) -> Report {
+pub fn complete(
+    story: &KillStory,
+    facts: &OomWatchFacts,
+    who: &Who<'_>,
+    about: &Circumstances,
+) -> Report {
     let mut report = kill::value(story, facts);
     if let Value::Object(object) = &mut report {
         // The kernel does not count one that was dying already.
@@ -35,13 +53,64 @@ pub fn complete(story: &KillStory, facts: &OomWatchFacts, who: &Who<'_>) -> Repo
             Fate::Chosen | Fate::Unknown => 1 + story.report.also_killed.len(),
         };
         object.extend(head(who, true, kills));
+        object.extend(besides(story, who, about));
     }
-    let line = headline(who);
     Report {
         id: 0,
         json: report,
-        text: format!("{line}\n{}\n", kill::text(story, facts).trim_end()),
+        text: fitted(story, facts, who, about),
     }
+}
+
+/// Who is meant by a report, for comparing it with others.
+pub fn known_as(story: &KillStory, who: &Who<'_>) -> Option<String> {
+    who.victim
+        .and_then(Name::short)
+        .or_else(|| story.victim_path.clone())
+}
+
+fn fitted(
+    story: &KillStory,
+    facts: &OomWatchFacts,
+    who: &Who<'_>,
+    about: &Circumstances,
+) -> String {
+    let text = |rows: &Rows| {
+        let mut lines = vec![headline(who)];
+        let besides = advice::lines(story, about);
+        lines.extend(kill::lines(story, facts, *rows, besides));
+        lines
+    };
+    let mut texts = ROWS.iter().map(text);
+    let fits = texts.find(|lines| lines.len() <= MAX_LINES);
+    let mut lines = fits.unwrap_or_else(|| {
+        // Paths of thousands of characters.
+        let mut lines = ROWS.last().map(text).unwrap_or_default();
+        lines.truncate(MAX_LINES - 1);
+        lines.push("There is more: oom show ID -o json".to_owned());
+        lines
+    });
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+fn besides(story: &KillStory, who: &Who<'_>, about: &Circumstances) -> [(String, Value); 7] {
+    [
+        ("who", json!(known_as(story, who))),
+        ("grew", json!(Growth::of(story).map(|growth| growth.part))),
+        (
+            "risk_high_for_seconds",
+            json!(about.risk_high_for_ns.map(seconds)),
+        ),
+        ("node_available_bytes", json!(about.available_bytes)),
+        (
+            "eviction_headroom_bytes",
+            json!(about.eviction_headroom_bytes),
+        ),
+        ("earlier_kills", json!(about.earlier.kills)),
+        ("earlier_kills_alike", json!(about.earlier.alike)),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
 }
 
 /// Kills that the kernel counted and nobody told of.
@@ -146,4 +215,75 @@ fn headline(who: &Who<'_>) -> String {
     }
     parts.push(escaped(who.node));
     parts.join("  ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::oom::{
+        Earlier,
+        tests::recordings::{recordings, stories},
+    };
+
+    /// Everything there is to say.
+    fn about() -> Circumstances {
+        Circumstances {
+            available_bytes: Some(11 << 30),
+            eviction_headroom_bytes: Some(9 << 30),
+            risk_high_for_ns: Some(542_000_000_000),
+            earlier: Earlier { kills: 4, alike: 3 },
+        }
+    }
+
+    #[test]
+    fn no_report_is_longer_than_a_screen() {
+        let mut told = 0;
+        for path in recordings() {
+            let (stories, facts) = stories(&path);
+            for mut story in stories {
+                told += 1;
+                let who = Who {
+                    node: "node-17",
+                    ..Who::default()
+                };
+                let report = complete(&story, &facts, &who, &about());
+                let lines: Vec<_> = report.text.lines().collect();
+                assert!(lines.len() <= MAX_LINES, "{}", report.text);
+                // Of the machine no part is told apart; and of two looks before the kill there may be
+                // but one.
+                let grew = report.json["grew"].is_string();
+                let node = report.json["limit_owner"] == "node";
+                let seen_once = report.json["window"].is_null();
+                assert!(grew || node || seen_once, "{}", report.json);
+                let mut labels = vec!["VERDICT ", "LIMIT ", "RISK ", "NODE ", "BEFORE ", "TRUST "];
+                labels.extend((grew || node).then_some("DO "));
+                for label in labels {
+                    let has = lines.iter().any(|line| line.starts_with(label));
+                    assert!(has, "{label}: {}", report.text);
+                }
+                assert!(
+                    report
+                        .text
+                        .contains("4 kills of it within a day, 3 of them alike")
+                );
+                assert_eq!(report.json["earlier_kills"], 4);
+                // Many candidates, and names that take many lines.
+                let long = format!("/{}", "kubepods.slice/".repeat(12));
+                story.victim_path = Some(long.clone());
+                story.trigger_path = Some(long);
+                let table = story.table.as_mut().unwrap();
+                let row = table.rows[0].clone();
+                table.rows.extend(vec![row; 100]);
+                let report = complete(&story, &facts, &who, &about());
+                let lines: Vec<_> = report.text.lines().collect();
+                assert!(lines.len() <= MAX_LINES, "{}", report.text);
+                assert!(report.text.contains(" more"), "{}", report.text);
+                // Even this one.
+                story.victim_path = Some("x y ".repeat(3_000));
+                let report = complete(&story, &facts, &who, &about());
+                assert_eq!(report.text.lines().count(), MAX_LINES);
+            }
+        }
+        assert!(told >= 3, "{told}");
+    }
 }

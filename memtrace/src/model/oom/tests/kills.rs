@@ -312,7 +312,7 @@ fn without_hooks_the_log_tells_who_died_as_a_group() {
         kills.apply(&member(pid, Some("/c7")));
     }
     kills.apply(&member(7, None));
-    let stories = kills.settled(3_000 * MS);
+    let stories = kills.settled(9_000 * MS);
     let told: Vec<_> = stories.iter().map(|story| &story.report).collect();
     let along = |report: &KillReport| report.also_killed.iter().map(|task| task.pid).collect();
     let along: Vec<Vec<u32>> = told.into_iter().map(along).collect();
@@ -374,8 +374,8 @@ fn the_dead_are_left_out_of_what_stands() {
 fn a_mark_without_a_word_in_the_log_was_no_choice() {
     let mut kills = Kills::new(facts(None));
     kills.apply(&victim(1_000 * MS, 4, 4));
-    assert!(kills.settled(1_900 * MS).is_empty(), "the log may be late");
-    let stories = kills.settled(2_000 * MS);
+    assert!(kills.settled(3_900 * MS).is_empty(), "the log may be late");
+    let stories = kills.settled(4_000 * MS);
     assert_eq!(stories[0].fate, Fate::WasDying);
 }
 

@@ -4,7 +4,7 @@
 mod choice;
 mod kills;
 mod prediction;
-mod recordings;
+pub(crate) mod recordings;
 mod transcription;
 
 use crate::input::{

@@ -1,16 +1,20 @@
 //! Real kills, recorded by `oom watch --record` on the ladder's kernels: the model against what the
 //! kernels did.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use crate::{
-    input::Input,
+    input::{Input, OomWatchFacts},
     model::oom::{Cause, Fate, Held, KillStory, Kills, TableSource},
     source::recording::Replay,
 };
 
-/// All kills of a recording.
-fn stories(path: &Path) -> Vec<KillStory> {
+/// All kills of a recording, and what the watch knew.
+pub(crate) fn stories(path: &Path) -> (Vec<KillStory>, OomWatchFacts) {
     let mut kills: Option<Kills> = None;
     let mut stories = Vec::new();
     let mut last_ns = 0;
@@ -25,21 +29,27 @@ fn stories(path: &Path) -> Vec<KillStory> {
             (input, None) => panic!("{} begins with {input:?}", path.display()),
         }
     }
-    stories.extend(kills.unwrap().rest(last_ns));
-    stories
+    let mut kills = kills.unwrap();
+    stories.extend(kills.rest(last_ns));
+    (stories, kills.facts().clone())
+}
+
+/// The recordings there are.
+pub(crate) fn recordings() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/model/oom/tests/fixture");
+    let entries = fs::read_dir(folder).unwrap();
+    entries.map(|entry| entry.unwrap().path()).collect()
 }
 
 #[test]
 fn the_model_agrees_with_what_kernels_did() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/model/oom/tests/fixture");
     let mut told = 0;
     let mut scans = 0;
     let mut series = BTreeSet::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    for path in recordings() {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         series.extend(name.split_once('-').map(|(series, _)| series.to_owned()));
-        for story in stories(&path) {
+        for story in stories(&path).0 {
             told += 1;
             let what = format!("{}: {story:#?}", path.display());
             assert_eq!(story.fate, Fate::Chosen, "{what}");

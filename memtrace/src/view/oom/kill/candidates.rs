@@ -5,10 +5,8 @@ use crate::model::{
     words::escaped,
 };
 
-/// Rows of the table; JSON has them all.
-const ROWS: usize = 12;
-
-pub(super) fn lines(story: &KillStory, table: &Table) -> Vec<String> {
+/// At most so many rows; JSON has them all.
+pub(super) fn lines(story: &KillStory, table: &Table, max_rows: usize) -> Vec<String> {
     let source = match table.source {
         TableSource::Hooks => "the kernel's own points, read in its scan",
         TableSource::KernelLog => "the model's points, from the kernel log's table",
@@ -31,7 +29,7 @@ pub(super) fn lines(story: &KillStory, table: &Table) -> Vec<String> {
     // The last of equals wins, so later ones come first.
     rows.reverse();
     rows.sort_by_key(|row| std::cmp::Reverse(row.kernel_points.or(row.model_points)));
-    for row in rows.iter().take(ROWS) {
+    for row in rows.iter().take(max_rows) {
         let killed = if row.pid == story.report.victim.pid {
             "  killed"
         } else {
@@ -60,8 +58,8 @@ pub(super) fn lines(story: &KillStory, table: &Table) -> Vec<String> {
             points(model),
         ));
     }
-    if rows.len() > ROWS {
-        lines.push(format!("  and {} more", rows.len() - ROWS));
+    if rows.len() > max_rows {
+        lines.push(format!("  and {} more", rows.len() - max_rows));
     }
     lines
 }

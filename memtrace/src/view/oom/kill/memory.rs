@@ -12,25 +12,32 @@ use crate::{
 /// Less is not shown.
 const VISIBLE_BYTES: u64 = 64 << 10;
 
-pub(super) fn lines(story: &KillStory) -> Vec<String> {
+/// At most so many parts, the largest of them; JSON has them all.
+pub(super) fn lines(story: &KillStory, max_parts: usize) -> Vec<String> {
     let mut lines = Vec::new();
-    lines.extend(story.at_kill.iter().flat_map(at_kill));
-    lines.extend(story.window.iter().flat_map(window));
+    lines.extend(
+        story
+            .at_kill
+            .iter()
+            .flat_map(|memory| at_kill(memory, max_parts)),
+    );
+    lines.extend(story.window.iter().flat_map(|one| window(one, max_parts)));
     lines
 }
 
-fn at_kill(memory: &AtKill) -> Vec<String> {
+fn at_kill(memory: &AtKill, max_parts: usize) -> Vec<String> {
     let when = match memory.before_ns {
         Some(ns) => format!("read {:.0} ms before", seconds(ns) * 1e3),
         None => "as the kernel log has it".to_owned(),
     };
     let usage = memory.usage_bytes.map_or("?".to_owned(), |b| mib(b as i64));
     let mut lines = vec![format!("AT KILL  MiB, usage {usage}, {when}")];
-    for name in PARTS {
-        let Some(bytes) = part(&memory.stat, name).filter(|bytes| *bytes >= VISIBLE_BYTES) else {
-            continue;
-        };
-        let lists = match (*name, memory.stat.active_file, memory.stat.inactive_file) {
+    let known = |name: &&'static str| {
+        let bytes = part(&memory.stat, name).filter(|bytes| *bytes >= VISIBLE_BYTES)?;
+        Some((*name, bytes as i64))
+    };
+    for (name, bytes) in largest(PARTS.iter().filter_map(known), max_parts) {
+        let lists = match (name, memory.stat.active_file, memory.stat.inactive_file) {
             ("file", Some(active), Some(inactive)) => format!(
                 "  active {}, inactive {}",
                 mib(active as i64),
@@ -38,18 +45,37 @@ fn at_kill(memory: &AtKill) -> Vec<String> {
             ),
             _ => String::new(),
         };
-        lines.push(format!("  {name:<20}{:>9}{lists}", mib(bytes as i64)));
+        lines.push(format!("  {name:<20}{:>9}{lists}", mib(bytes)));
     }
     lines
 }
 
-fn window(window: &Window) -> Vec<String> {
+/// The `max` with most, in their own order.
+fn largest(
+    parts: impl Iterator<Item = (&'static str, i64)>,
+    max: usize,
+) -> Vec<(&'static str, i64)> {
+    let parts: Vec<_> = parts.collect();
+    let mut sizes: Vec<_> = parts
+        .iter()
+        .map(|(_, bytes)| bytes.unsigned_abs())
+        .collect();
+    sizes.sort_unstable_by_key(|size| std::cmp::Reverse(*size));
+    let least = max.checked_sub(1).and_then(|last| sizes.get(last).copied());
+    let least = least.unwrap_or(0);
+    let large = parts
+        .into_iter()
+        .filter(|(_, bytes)| bytes.unsigned_abs() >= least);
+    large.take(max).collect()
+}
+
+fn window(window: &Window, max_parts: usize) -> Vec<String> {
     let length = seconds(window.length_ns);
     let mut lines = vec![format!("GREW     last {length:.1} s, MiB")];
-    for (name, change) in &window.change {
-        if change.unsigned_abs() >= VISIBLE_BYTES {
-            lines.push(format!("  {name:<20}{:>9}", signed_mib(*change)));
-        }
+    let visible = window.change.iter().copied();
+    let visible = visible.filter(|(_, change)| change.unsigned_abs() >= VISIBLE_BYTES);
+    for (name, change) in largest(visible, max_parts) {
+        lines.push(format!("  {name:<20}{:>9}", signed_mib(change)));
     }
     if let Some(pages) = window.victim_grew_pages {
         lines.push(format!("  {:<20}{pages:>+9} pages", "the victim"));

@@ -7,6 +7,7 @@ mod json;
 mod memory;
 mod text;
 
+pub(super) use self::text::{Rows, labelled, lines};
 pub use self::{json::render as json, json::value, text::render as text};
 use crate::{
     input::{OomConstraint, OomWatchFacts},

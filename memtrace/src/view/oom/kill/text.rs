@@ -17,8 +17,38 @@ use crate::{
 /// Width of the labels.
 const LABEL: usize = 9;
 
+/// How many rows the parts that may be long have.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::view::oom) struct Rows {
+    /// Of the table of candidates.
+    pub(in crate::view::oom) candidates: usize,
+    /// Of memory, at the kill and in what grew.
+    pub(in crate::view::oom) parts: usize,
+}
+
+impl Rows {
+    /// Where nobody counts lines.
+    const ALL: Self = Self {
+        candidates: 12,
+        parts: usize::MAX,
+    };
+}
+
 /// A few lines and an empty one.
 pub fn render(story: &KillStory, facts: &OomWatchFacts) -> String {
+    let mut lines = lines(story, facts, Rows::ALL, Vec::new());
+    lines.push(String::new());
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+/// The lines, with `besides` before the last one.
+pub(in crate::view::oom) fn lines(
+    story: &KillStory,
+    facts: &OomWatchFacts,
+    rows: Rows,
+    besides: Vec<String>,
+) -> Vec<String> {
     let report = &story.report;
     let mut lines = vec![format!(
         "OOM  {}  {}",
@@ -47,20 +77,19 @@ pub fn render(story: &KillStory, facts: &OomWatchFacts) -> String {
             &format!("{names}: shares the victim's memory"),
         ));
     }
-    lines.extend(memory::lines(story));
+    lines.extend(memory::lines(story, rows.parts));
     if let Some(table) = &story.table {
-        lines.extend(candidates::lines(story, table));
+        lines.extend(candidates::lines(story, table, rows.candidates));
     }
     for text in foretold::texts(story) {
         lines.extend(labelled("FORETOLD", &text));
     }
+    lines.extend(besides);
     lines.extend(labelled("TRUST", &trust(story, facts)));
-    lines.push(String::new());
-    lines.push(String::new());
-    lines.join("\n")
+    lines
 }
 
-pub(super) fn labelled(label: &str, text: &str) -> Vec<String> {
+pub(in crate::view::oom) fn labelled(label: &str, text: &str) -> Vec<String> {
     let wrapped = wrap(text, WIDTH - LABEL);
     let mark = |index| if index == 0 { label } else { "" };
     let line = |(index, line): (usize, String)| format!("{:<LABEL$}{line}", mark(index));
@@ -91,23 +120,25 @@ fn domain(limit: &Limit) -> String {
 /// What grew most, if the window shows it.
 fn verdict(story: &KillStory) -> Option<String> {
     let limit = story.limit.as_ref()?;
-    let window = story.window.as_ref()?;
-    let (part, grown) = window.change.iter().max_by_key(|(_, change)| *change)?;
-    if *grown <= 0 {
-        return None;
-    }
     let whose = match limit.owner {
         Owner::Own => "reached its own limit",
         Owner::Ancestor => "(above the victim's cgroup) reached its limit",
         Owner::Cgroup => "reached its limit",
         Owner::Node => "ran out of memory",
     };
-    let cache = if *part == "file" { "" } else { ", not cache" };
+    let grown = story.window.as_ref().and_then(|window| {
+        let (part, grown) = window.change.iter().max_by_key(|(_, change)| *change)?;
+        let cache = if *part == "file" { "" } else { ", not cache" };
+        (*grown > 0).then(|| {
+            let (mib, length) = (signed_mib(*grown), seconds(window.length_ns));
+            format!(": {part} {mib} MiB in {length:.1} s{cache}")
+        })
+    });
+    // Of the machine no part is told apart.
     Some(format!(
-        "{} {whose}: {part} {} MiB in {:.1} s{cache}.",
+        "{} {whose}{}.",
         domain(limit),
-        signed_mib(*grown),
-        seconds(window.length_ns)
+        grown.unwrap_or_default()
     ))
 }
 
