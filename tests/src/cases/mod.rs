@@ -13,6 +13,7 @@ mod damage;
 mod degraded;
 mod exact;
 mod footprint;
+mod long_window;
 mod oom;
 mod oom_accuracy;
 mod oom_races;
@@ -95,6 +96,7 @@ cases! {
     views_by_hand: views::by_hand,
     refaults_that_activate: reclaim::refaults_that_activate,
     exact_counters_match_memory_stat: exact::counters,
+    long_window_stays_small: long_window::mixed,
     default_ring_loses_nothing: conservation::default_ring,
     one_page_ring_conserves: conservation::full_ring,
     skipped_hook_calls_are_told: contention::skipped_calls,

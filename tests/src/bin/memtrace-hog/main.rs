@@ -8,7 +8,9 @@ mod files;
 mod herd;
 mod kernel;
 mod memory;
+mod mixed;
 mod processes;
+mod random;
 mod shared;
 mod storm;
 mod turns;
@@ -162,6 +164,10 @@ enum What {
     Daemon {
         seconds: f64,
     },
+    Mixed(mixed::Mixed),
+    /// A process of `mixed`.
+    #[command(hide = true)]
+    MixedPart(mixed::Part),
     Herd(herd::Herd),
     /// A process of the herd.
     #[command(hide = true)]
@@ -225,6 +231,8 @@ fn main() -> anyhow::Result<()> {
         } => turns::read_pinned(&file, pause_us, realtime),
         What::Litter { folder, files } => files::litter(&folder, files),
         What::Daemon { seconds } => processes::daemon(seconds),
+        What::Mixed(mixed) => mixed.run(),
+        What::MixedPart(part) => part.run(),
         What::Herd(herd) => herd.run(),
         What::Beast(beast) => beast.run(),
         What::Sleep { seconds } => {
