@@ -11,6 +11,7 @@ mod conservation;
 mod contention;
 mod damage;
 mod degraded;
+mod dirty;
 mod exact;
 mod footprint;
 mod long_window;
@@ -29,6 +30,7 @@ mod scenario;
 mod scenarios;
 mod second_read;
 mod shmem;
+mod slow_disk;
 mod swap;
 mod turns;
 mod views;
@@ -70,7 +72,8 @@ cases! {
     scenario_large_folios_read_again: scenarios::large_folios_read_again,
     scenario_log_writer: scenarios::log_writer,
     scenario_mmap_reader: scenarios::mmap_reader,
-    scenario_dirty_file: scenarios::dirty_file,
+    scenario_dirty_file: dirty::dirty_file,
+    scenario_slow_disk: dirty::slow_disk,
     scenario_tmpfs: scenarios::tmpfs,
     scenario_memfd: scenarios::memfd,
     scenario_sysv_segment: scenarios::sysv,
