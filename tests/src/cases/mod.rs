@@ -61,6 +61,7 @@ cases! {
     one_task_alternates_two_files: turns::two_files,
     anon_held: anon::held,
     anon_freed_before_the_end: anon::freed,
+    anon_in_huge_pages_partly_unmapped: anon::huge_pages_in_part,
     tmpfs_file_named: shmem::tmpfs_file,
     fadvise_dontneed_explained: cache::dropped,
     read_in_is_credited: cache::brought_in,

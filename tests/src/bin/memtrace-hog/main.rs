@@ -128,6 +128,12 @@ enum What {
     AnonAgain {
         bytes: usize,
     },
+    /// Allocate and touch BYTES of huge pages, and give back all of each but its first page.
+    SplitHuge {
+        bytes: usize,
+        #[arg(long, default_value_t = 0.0)]
+        hold: f64,
+    },
     /// One process for each number of `--pages`, all on one CPU, taking turns by a token: in its
     /// turn each reads that many pages. One FILE is shared; else there is one FILE for each.
     Turns {
@@ -202,6 +208,7 @@ fn main() -> anyhow::Result<()> {
         What::Sockets { pairs, bytes, hold } => kernel::sockets(pairs, bytes, hold),
         What::PageTables { tables, hold } => kernel::page_tables(tables, hold),
         What::AnonAgain { bytes } => memory::anon_again(bytes),
+        What::SplitHuge { bytes, hold } => memory::split_huge(bytes, hold),
         What::Reread { file, times } => files::reread(&file, times),
         What::Fadvise { file } => files::fadvise(&file),
         What::Anon {
