@@ -18,7 +18,8 @@ Written by `cargo xtask bench long [--minutes 60] [--kernel K]`, which replaces 
 on; do not edit. In a cgroup with a limit, as fast as it goes and all at once: a server reads pages of an index
 of 24 MiB and takes and frees memory; jobs start, read 12 of 2,000 sources, use up to 4 MiB, write 2 results, end;
 a log is written line by line and rotated; files are made and removed, 512 at a time. Two `memtrace explain` watch
-it, one for each view: that is the load memtrace has to bear twice.
+it, one for each view: that is the load memtrace has to bear twice. Memory grows until the tables are full
+(memtrace/src/model/runs/table.rs); a slow guest may not get there in its window, and then it is not flat.
 ";
 
 /// Memory of both memtraces at one instant.
@@ -128,6 +129,7 @@ fn section(window: &Window, readings: &[Resident]) -> String {
          through the hooks, of which {pages_lost} were lost (with hook calls that the kernel skipped, \
          {events_lost} events).\n\n\
          - Memory at most, the answer's making included: {} MiB (JSON), {} MiB (text).\n\
+         - In the last third of the window it grew by {} MiB (JSON), {} MiB (text).\n\
          - Output: {lines} lines of text, {json_bytes} bytes of JSON.\n\
          - Working set {delta_bytes:+} bytes, of it unexplained {unexplained_bytes}; its bound is \
          {error_bound_bytes}, and {justified_bytes} would be justified for these CPUs.\n\
@@ -138,6 +140,8 @@ fn section(window: &Window, readings: &[Resident]) -> String {
         limit_bytes >> 20,
         mib(*highest_json_kib),
         mib(*highest_text_kib),
+        mib(growth_kib(readings, VIEWS[0].1)),
+        mib(growth_kib(readings, VIEWS[1].1)),
         told_apart(rows),
         summed
             .as_deref()
@@ -146,6 +150,13 @@ fn section(window: &Window, readings: &[Resident]) -> String {
     text.push_str("Resident memory, MiB:\n\n");
     text.push_str(&table(readings, seconds / readings.len().max(1) as f64));
     text
+}
+
+/// From the first reading of the last third to the most.
+fn growth_kib(readings: &[Resident], kib: fn(&Resident) -> u64) -> u64 {
+    let last = &readings[readings.len() - readings.len() / 3..];
+    let most = last.iter().map(kib).max().unwrap_or(0);
+    most - last.first().map_or(0, kib)
 }
 
 fn told_apart(rows: &BTreeMap<String, u64>) -> String {
@@ -233,6 +244,7 @@ mod tests {
                 "at most, the answer's making included: 33.0 MiB (JSON), 30.0 MiB (text)"
             )
         );
+        assert!(text.contains("it grew by 0.0 MiB (JSON)"), "{text}");
         assert!(text.contains("| 0.2 | JSON | 3.0 |"), "{text}");
         assert!(text.contains("\n| 2.8 | text | 3.0 | 3.0 |\n"), "{text}");
         assert!(text.starts_with(INTRODUCTION));
