@@ -125,13 +125,9 @@ fn counts_pagetables(components: &[Component], before: &Sample, after: &Sample) 
 
 /// Page tables where no counter of the cgroup has them, though they are charged: 5.10's v2 knows neither
 /// `pagetables` nor `kernel`. What the processes have (`mm_struct.pgtables_bytes`) stands for them.
-/// `None` if they are counted, or if no kernel memory is charged at all (`cgroup.memory=nokmem`).
+/// `None` if they are counted, or if usage has no room for them: then no kernel memory is charged
+/// (`cgroup.memory=nokmem`).
 fn pagetables_of_processes(before: &Sample, after: &Sample) -> Option<Component> {
-    let is_charged = |sample: &Sample| {
-        let stat = &sample.cgroup.stat;
-        let parts = [stat.slab_reclaimable, stat.slab_unreclaimable, stat.percpu];
-        parts.into_iter().any(|bytes| bytes > Some(0))
-    };
     let bytes = |sample: &Sample| {
         let CgroupSample {
             stat, kmem_bytes, ..
@@ -143,8 +139,14 @@ fn pagetables_of_processes(before: &Sample, after: &Sample) -> Option<Component>
         let bytes: u64 = tasks.iter().map(|task| task.pagetable_bytes).sum();
         Some(bytes as i64)
     };
+    let is_charged = |sample: &Sample, bytes: i64| {
+        let known: i64 = levels(&sample.cgroup).values().sum();
+        let working_set = sample.cgroup.working_set_bytes();
+        bytes > 0 && working_set.is_some_and(|all| (all as i64 - known) >= bytes / 2)
+    };
     let (before_bytes, after_bytes) = (bytes(before)?, bytes(after)?);
-    (is_charged(before) || is_charged(after)).then_some(Component {
+    let charged = is_charged(before, before_bytes) || is_charged(after, after_bytes);
+    charged.then_some(Component {
         name: ComponentName::Pagetables,
         before_bytes,
         after_bytes,
