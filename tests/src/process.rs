@@ -16,8 +16,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cgroup::TestCgroup;
 
-/// Longer than anything takes, in an emulated machine too.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+/// Longer than anything takes, in an emulated machine that shares its CPUs with others too.
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A program that is killed if it still runs when this is dropped.
 pub struct Running {

@@ -17,7 +17,8 @@ use crate::input::{CgroupSample, StatError};
 /// - **swapcache**: pages in the swap cache that nobody maps are in usage, but neither in anon nor
 ///   in file; how many of `swapcached` that are is not told. 0 to `swapcached` at either end, so
 ///   the change is off by at most the larger of the two. 0 without swap. Before 5.12 the node's whole
-///   swap cache stands for the cgroup's, which is not counted.
+///   swap cache stands for the cgroup's, which is not counted. But all of it is on the LRU lists, where
+///   else only anon and file are, so it is no more than the lists have beside them, up to their lag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ErrorBound {
     /// Per-CPU charge stocks.
@@ -39,7 +40,12 @@ impl ErrorBound {
         error: StatError,
         page_size_bytes: u64,
     ) -> Option<Self> {
-        let swapcached = |sample: &CgroupSample| sample.stat.swapcached.unwrap_or(0);
+        let swapcached = |sample: &CgroupSample| {
+            let counted = sample.stat.swapcached.unwrap_or(0);
+            let listed = unmapped_on_lists_bytes(sample)
+                .map(|bytes| bytes.saturating_add(error.stat_pages * page_size_bytes));
+            listed.map_or(counted, |listed| listed.min(counted))
+        };
         Some(Self {
             stock_bytes: error.stock_pages * page_size_bytes,
             stat_bytes: 2 * error.stat_pages * page_size_bytes,
@@ -58,6 +64,21 @@ impl ErrorBound {
         } = self;
         stock_bytes + stat_bytes + skew_bytes + swapcache_bytes
     }
+}
+
+/// What the LRU lists have beside mapped anonymous memory and page cache; `None` if a list is unknown.
+/// The sum of all of them, since memory that was given back by `MADV_FREE` is anon on a file list.
+fn unmapped_on_lists_bytes(sample: &CgroupSample) -> Option<u64> {
+    let stat = &sample.stat;
+    let lists = [
+        stat.inactive_anon?,
+        stat.active_anon?,
+        stat.inactive_file?,
+        stat.active_file?,
+        stat.unevictable?,
+    ];
+    let listed: u64 = lists.into_iter().fold(0, u64::saturating_add);
+    Some(listed.saturating_sub(stat.anon?.saturating_add(stat.file?)))
 }
 
 fn skew_bytes(sample: &CgroupSample) -> Option<u64> {
@@ -98,6 +119,38 @@ mod tests {
         assert_eq!(bound.skew_bytes, 150);
         assert_eq!(bound.swapcache_bytes, 7);
         assert_eq!(bound.total_bytes(), (128 + 508) * 4096 + 157);
+    }
+
+    #[test]
+    fn the_lists_have_room_for_no_more_swap_cache() {
+        const MIB: u64 = 1 << 20;
+        // The node has 500 MiB in its swap cache, this cgroup 3 MiB on its lists.
+        let mut end = sample(0, Some(0), 500 * MIB);
+        let lag = ERROR.stat_pages * 4096;
+        let bytes = |end: &CgroupSample| {
+            let bound = ErrorBound::between(end, end, ERROR, 4096);
+            bound.unwrap().swapcache_bytes
+        };
+        assert_eq!(bytes(&end), 500 * MIB);
+        for (key, mib) in [
+            ("anon", 20),
+            ("file", 40),
+            ("inactive_anon", 18),
+            ("active_anon", 10),
+            ("inactive_file", 25),
+            ("active_file", 10),
+            ("unevictable", 0),
+        ] {
+            assert!(end.stat.set(key, mib * MIB), "{key}");
+        }
+        assert_eq!(bytes(&end), 3 * MIB + lag);
+        // What moved while the lists were read never makes it negative.
+        end.stat.anon = Some(90 * MIB);
+        assert_eq!(bytes(&end), lag);
+        end.stat.swapcached = Some(7);
+        assert_eq!(bytes(&end), 7);
+        end.stat.swapcached = None;
+        assert_eq!(bytes(&end), 0);
     }
 
     #[test]

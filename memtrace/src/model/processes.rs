@@ -32,9 +32,21 @@ pub(crate) fn anon(before: &Sample, after: &Sample, evidence: &Evidence<'_>) -> 
     causes
 }
 
-/// Causes of page tables: each process's.
-pub(crate) fn pagetables(before: &Sample, after: &Sample, evidence: &Evidence<'_>) -> Vec<Cause> {
-    held_pagetables(ComponentName::Pagetables, before, after, evidence)
+/// Causes of page tables, in the component that they are counted in: each process's.
+pub(crate) fn pagetables(
+    component: ComponentName,
+    before: &Sample,
+    after: &Sample,
+    evidence: &Evidence<'_>,
+) -> Vec<Cause> {
+    changes(before, after)
+        .into_iter()
+        .filter_map(|change| {
+            let bytes = change.delta(|task| task.pagetable_bytes as i64);
+            let kind = change.kind_of(bytes);
+            change.cause(evidence, component, kind, bytes, Some(Held::Pagetables))
+        })
+        .collect()
 }
 
 /// Causes of kernel_stack: each process's threads.
@@ -70,12 +82,7 @@ pub(crate) fn sock(before: &Sample, after: &Sample, evidence: &Evidence<'_>) -> 
 /// Causes of v1's undivided kernel memory, as far as it is known to be some process's.
 pub(crate) fn kernel(before: &Sample, after: &Sample, evidence: &Evidence<'_>) -> Vec<Cause> {
     let mut causes = held_stacks(ComponentName::Kernel, before, after, evidence);
-    causes.extend(held_pagetables(
-        ComponentName::Kernel,
-        before,
-        after,
-        evidence,
-    ));
+    causes.extend(pagetables(ComponentName::Kernel, before, after, evidence));
     causes
 }
 
@@ -104,22 +111,6 @@ pub(crate) fn busiest_in_kernel(before: &Sample, after: &Sample) -> Option<TaskR
             })
         })
         .flatten()
-}
-
-fn held_pagetables(
-    component: ComponentName,
-    before: &Sample,
-    after: &Sample,
-    evidence: &Evidence<'_>,
-) -> Vec<Cause> {
-    changes(before, after)
-        .into_iter()
-        .filter_map(|change| {
-            let bytes = change.delta(|task| task.pagetable_bytes as i64);
-            let kind = change.kind_of(bytes);
-            change.cause(evidence, component, kind, bytes, Some(Held::Pagetables))
-        })
-        .collect()
 }
 
 fn held_stacks(

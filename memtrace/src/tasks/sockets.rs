@@ -6,10 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use procfs::{
-    ProcResult,
-    process::{FDTarget, Process},
-};
+use procfs::process::{FDTarget, Process};
 
 use crate::input::{SocketUsage, TaskUsage};
 
@@ -49,28 +46,16 @@ fn network_of(process: &Process) -> Option<u64> {
 
 /// Queued bytes of each socket of the process's network namespace, by the socket's inode.
 fn queued(process: &Process) -> BTreeMap<u64, u64> {
-    // A protocol that this kernel lacks has no sockets.
-    let tcp = [process.tcp(), process.tcp6()]
-        .into_iter()
-        .filter_map(ProcResult::ok)
-        .flatten()
-        .map(|entry| {
-            (
-                entry.inode,
-                u64::from(entry.rx_queue) + u64::from(entry.tx_queue),
-            )
-        });
-    let udp = [process.udp(), process.udp6()]
-        .into_iter()
-        .filter_map(ProcResult::ok)
-        .flatten()
-        .map(|entry| {
-            (
-                entry.inode,
-                u64::from(entry.rx_queue) + u64::from(entry.tx_queue),
-            )
-        });
-    tcp.chain(udp).take(SOCKETS).collect()
+    // A protocol that this kernel lacks has no sockets. The entries are of two types with the same fields.
+    let tcp = [process.tcp(), process.tcp6()];
+    let tcp = tcp.into_iter().flatten().flatten();
+    let udp = [process.udp(), process.udp6()];
+    let udp = udp.into_iter().flatten().flatten();
+    tcp.map(|entry| (entry.inode, entry.rx_queue, entry.tx_queue))
+        .chain(udp.map(|entry| (entry.inode, entry.rx_queue, entry.tx_queue)))
+        .map(|(inode, received, unsent)| (inode, u64::from(received) + u64::from(unsent)))
+        .take(SOCKETS)
+        .collect()
 }
 
 /// The sockets that a process has open and that nobody before it had.

@@ -14,8 +14,10 @@ mod conservation;
 mod contention;
 mod damage;
 mod degraded;
+mod dirty;
 mod exact;
 mod footprint;
+mod long_window;
 mod oom;
 mod oom_accuracy;
 mod oom_races;
@@ -31,6 +33,7 @@ mod scenario;
 mod scenarios;
 mod second_read;
 mod shmem;
+mod slow_disk;
 mod swap;
 mod turns;
 mod views;
@@ -61,6 +64,7 @@ cases! {
     one_task_alternates_two_files: turns::two_files,
     anon_held: anon::held,
     anon_freed_before_the_end: anon::freed,
+    anon_in_huge_pages_partly_unmapped: anon::huge_pages_in_part,
     tmpfs_file_named: shmem::tmpfs_file,
     fadvise_dontneed_explained: cache::dropped,
     read_in_is_credited: cache::brought_in,
@@ -72,7 +76,8 @@ cases! {
     scenario_large_folios_read_again: scenarios::large_folios_read_again,
     scenario_log_writer: scenarios::log_writer,
     scenario_mmap_reader: scenarios::mmap_reader,
-    scenario_dirty_file: scenarios::dirty_file,
+    scenario_dirty_file: dirty::dirty_file,
+    scenario_slow_disk: dirty::slow_disk,
     scenario_tmpfs: scenarios::tmpfs,
     scenario_memfd: scenarios::memfd,
     scenario_sysv_segment: scenarios::sysv,
@@ -98,6 +103,7 @@ cases! {
     views_by_hand: views::by_hand,
     refaults_that_activate: reclaim::refaults_that_activate,
     exact_counters_match_memory_stat: exact::counters,
+    long_window_stays_small: long_window::mixed,
     default_ring_loses_nothing: conservation::default_ring,
     one_page_ring_conserves: conservation::full_ring,
     skipped_hook_calls_are_told: contention::skipped_calls,

@@ -4,7 +4,12 @@
 use anyhow::{Context as _, ensure};
 
 use super::room::Room;
-use crate::{bound, cgroup::Version, session::Explained, suite::Outcome};
+use crate::{
+    bound,
+    cgroup::{TestCgroup, Version},
+    session::Explained,
+    suite::Outcome,
+};
 
 /// What a scenario must be told as.
 pub(super) struct Expected<'a> {
@@ -17,14 +22,17 @@ pub(super) struct Expected<'a> {
 }
 
 /// Parts of kernel memory, which v1 does not tell apart.
-const KERNEL: [&str; 6] = [
+const KERNEL: [&str; 7] = [
     "kernel_stack",
     "pagetables",
     "slab_reclaimable",
     "slab_unreclaimable",
     "percpu",
     "vmalloc",
+    "sec_pagetables",
 ];
+/// What v2's `kernel` has beside them.
+const KERNEL_OTHER: &str = "kernel_other";
 
 /// `Some(reason)` if this kernel does not count a part of memory apart from others.
 pub(super) fn uncounted(room: &Room<'_>, component: &str) -> Option<Outcome> {
@@ -37,7 +45,7 @@ pub(super) fn uncounted(room: &Room<'_>, component: &str) -> Option<Outcome> {
 /// v1 counts all kernel memory as one.
 fn counted_as<'a>(room: &Room<'_>, component: &'a str) -> &'a str {
     match room.cgroup.version() {
-        Version::V1 if KERNEL.contains(&component) => "kernel",
+        Version::V1 if KERNEL.contains(&component) || component == KERNEL_OTHER => "kernel",
         _ => component,
     }
 }
@@ -127,14 +135,33 @@ pub(super) fn hog(pid: u32) -> String {
 /// A component as the kernel counts it, in bytes.
 fn kernels_figure(room: &Room<'_>, component: &str) -> anyhow::Result<i64> {
     let cgroup = &room.cgroup;
+    let stat = |key: &str| {
+        cgroup
+            .key("memory.stat", key)
+            .with_context(|| format!("no {key} in memory.stat"))
+    };
     let bytes = match (cgroup.version(), component) {
         (Version::V1, "kernel") => cgroup.number("memory.kmem.usage_in_bytes")?,
-        (Version::V1, "anon") => cgroup
-            .key("memory.stat", "rss")
-            .context("no total_rss in memory.stat")?,
-        _ => cgroup
-            .key("memory.stat", component)
-            .with_context(|| format!("no {component} in memory.stat"))?,
+        (Version::V1, "anon") => stat("rss")?,
+        (Version::V2, KERNEL_OTHER) => {
+            let named = KERNEL.iter().chain(&["zswap"]);
+            let named: u64 = named.filter_map(|key| stat(key).ok()).sum();
+            return Ok(stat("kernel")? as i64 - named as i64);
+        }
+        (Version::V2, "pagetables") => stat(component).or_else(|_| vm_pte_bytes(cgroup))?,
+        _ => stat(component)?,
     };
     Ok(bytes as i64)
+}
+
+/// Page tables of the cgroup's processes: for 5.10, whose memory.stat does not count them.
+fn vm_pte_bytes(cgroup: &TestCgroup) -> anyhow::Result<u64> {
+    let procs = std::fs::read_to_string(cgroup.procs()).context("reading cgroup.procs")?;
+    let kib = procs.lines().map(|pid| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let line = status.lines().find(|line| line.starts_with("VmPTE:"));
+        let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+        kib.with_context(|| format!("no VmPTE of process {pid}"))
+    });
+    Ok(kib.sum::<anyhow::Result<u64>>()? << 10)
 }

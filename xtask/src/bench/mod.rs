@@ -1,7 +1,10 @@
 //! `cargo xtask bench`: figures that the documents quote, measured.
 
 mod accuracy;
+mod case;
+mod long;
 mod oom;
+mod windows;
 
 use anyhow::Result;
 
@@ -16,11 +19,14 @@ pub struct Args {
 enum What {
     /// How often memtrace names the OOM killer's victim: random herds, docs/OOM-ACCURACY.md.
     Oom(oom::Args),
+    /// What a long session costs in memory, and what its answer is worth: docs/LONG-WINDOWS.md.
+    Long(long::Args),
 }
 
 /// Runs `cargo xtask bench`.
 pub fn run(args: &Args) -> Result<()> {
     match &args.what {
         What::Oom(args) => oom::run(args),
+        What::Long(args) => long::run(args),
     }
 }

@@ -1,13 +1,12 @@
 //! `cargo xtask bench oom`: the live suite's growing herds, many of them, counted.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use super::accuracy::{self, Kill};
-use crate::{process, vm, workspace};
+use super::case::{self, Case};
+use crate::workspace;
 
 /// The case of the live suite that prints a line for each kill.
 const CASE: &str = "oom_growing_herds_foretold";
@@ -38,17 +37,16 @@ pub fn run(args: &Args) -> Result<()> {
         ("MEMTRACE_OOM_KILLS", args.kills.to_string()),
         ("MEMTRACE_OOM_SEED", args.seed.to_string()),
     ];
-    let tell = |output: String| tell(&output, args.kills);
-    if args.kernel.is_empty() {
-        return tell(on_this_machine(&env)?);
-    }
-    let timeout = Duration::from_secs(args.timeout);
-    // Kernel by kernel: what is measured is written, whatever becomes of the next.
-    vm::run_case(&args.kernel, CASE, &env, timeout, tell)
+    let case = Case {
+        name: CASE,
+        env: &env,
+        timeout: Duration::from_secs(args.timeout),
+    };
+    case.run(&args.kernel, |output| tell(&output, args.kills))
 }
 
 fn tell(output: &str, wanted: u64) -> Result<()> {
-    let kills = kills(output)?;
+    let kills: Vec<Kill> = case::figures(output, MARK)?;
     ensure!(!kills.is_empty(), "the live suite told of no kill");
     if (kills.len() as u64) < wanted {
         // What was measured counts; the document says how much it is.
@@ -57,48 +55,4 @@ fn tell(output: &str, wanted: u64) -> Result<()> {
     let path = workspace::root().join("docs/OOM-ACCURACY.md");
     print!("{}", accuracy::write(&path, &kills)?);
     Ok(())
-}
-
-fn kills(output: &str) -> Result<Vec<Kill>> {
-    let lines = output
-        .lines()
-        .filter_map(|line| line.trim_end().strip_prefix(MARK));
-    lines
-        .map(|line| serde_json::from_str(line).with_context(|| format!("read {line}")))
-        .collect()
-}
-
-fn on_this_machine(env: &[(&str, String)]) -> Result<String> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut build = Command::new(cargo);
-    build.args(["build", "--release", "--bins"]);
-    build.args(["-p", "memtrace", "-p", "memtrace-tests"]);
-    process::run(build.current_dir(workspace::root()))?;
-    let folder = workspace::target_dir().join("release");
-    let mut suite = Command::new(folder.join("memtrace-live"));
-    suite
-        .arg(CASE)
-        .env("MEMTRACE_BIN", folder.join("memtrace"))
-        .envs(env.iter().map(|(key, value)| (key, value)))
-        .stdout(Stdio::piped());
-    let mut child = suite
-        .spawn()
-        .with_context(|| format!("start {}", process::line(&suite)))?;
-    let out = child.stdout.take().context("no pipe from the suite")?;
-    let mut output = String::new();
-    let mut kills = 0;
-    for line in BufReader::new(out).lines() {
-        let line = line.context("read what the suite prints")?;
-        if line.starts_with(MARK) {
-            kills += 1;
-            eprintln!("bench: {kills} kills");
-        } else {
-            eprintln!("{line}");
-        }
-        output.push_str(&line);
-        output.push('\n');
-    }
-    // A case that failed has told what it measured all the same.
-    child.wait().context("wait for the suite")?;
-    Ok(output)
 }

@@ -35,6 +35,10 @@ impl Ledger {
     pub(crate) fn between(before: &Sample, after: &Sample, evidence: &Evidence<'_>) -> Self {
         let page_size_bytes = evidence.facts.page_size_bytes;
         let mut components = components(&before.cgroup, &after.cgroup);
+        let counts_pagetables = counts_pagetables(&components, before, after);
+        components.retain(|c| c.name != ComponentName::Pagetables || counts_pagetables);
+        components.extend(pagetables_of_processes(before, after));
+        components.sort_by_key(|component| component.name);
         let working_set = WorkingSet::between(&before.cgroup, &after.cgroup);
         let unexplained_bytes = working_set
             .delta_bytes()
@@ -48,7 +52,10 @@ impl Ledger {
                 }
                 ComponentName::Shmem => causes::shmem(evidence),
                 ComponentName::Anon => processes::anon(before, after, evidence),
-                ComponentName::Pagetables => processes::pagetables(before, after, evidence),
+                ComponentName::KernelOther if counts_pagetables => Vec::new(),
+                name @ (ComponentName::Pagetables | ComponentName::KernelOther) => {
+                    processes::pagetables(name, before, after, evidence)
+                }
                 ComponentName::KernelStack => processes::kernel_stack(before, after, evidence),
                 ComponentName::Sock => processes::sock(before, after, evidence),
                 ComponentName::Kernel => processes::kernel(before, after, evidence),
@@ -102,6 +109,50 @@ pub fn fit_together(
         .sum();
     let bound = ErrorBound::between(before, after, error, page_size_bytes)?;
     Some((delta - parts).unsigned_abs() <= bound.total_bytes())
+}
+
+/// Whether `memory.stat` counts page tables. A kernel that has the key need not keep it: 6.18 charges
+/// them, but counts them for the node alone (include/linux/mm.h, `__pagetable_ctor`), so that they are in
+/// `kernel` and in no part of it. A count of 0 at both ends knows nothing of those that processes have.
+fn counts_pagetables(components: &[Component], before: &Sample, after: &Sample) -> bool {
+    let counted = components
+        .iter()
+        .find(|component| component.name == ComponentName::Pagetables)
+        .is_none_or(|tables| tables.before_bytes != 0 || tables.after_bytes != 0);
+    let mut tasks = [before, after].into_iter().filter_map(|s| s.tasks.as_ref());
+    counted || !tasks.any(|tasks| tasks.iter().any(|task| task.pagetable_bytes > 0))
+}
+
+/// Page tables where no counter of the cgroup has them, though they are charged: 5.10's v2 knows neither
+/// `pagetables` nor `kernel`. What the processes have (`mm_struct.pgtables_bytes`) stands for them.
+/// `None` if they are counted, or if usage has no room for them: then no kernel memory is charged
+/// (`cgroup.memory=nokmem`).
+fn pagetables_of_processes(before: &Sample, after: &Sample) -> Option<Component> {
+    let bytes = |sample: &Sample| {
+        let CgroupSample {
+            stat, kmem_bytes, ..
+        } = &sample.cgroup;
+        if stat.pagetables.or(stat.kernel).or(*kmem_bytes).is_some() {
+            return None;
+        }
+        let tasks = sample.tasks.as_ref()?;
+        let bytes: u64 = tasks.iter().map(|task| task.pagetable_bytes).sum();
+        Some(bytes as i64)
+    };
+    let is_charged = |sample: &Sample, bytes: i64| {
+        let known: i64 = levels(&sample.cgroup).values().sum();
+        let working_set = sample.cgroup.working_set_bytes();
+        bytes > 0 && working_set.is_some_and(|all| (all as i64 - known) >= bytes / 2)
+    };
+    let (before_bytes, after_bytes) = (bytes(before)?, bytes(after)?);
+    let charged = is_charged(before, before_bytes) || is_charged(after, after_bytes);
+    charged.then_some(Component {
+        name: ComponentName::Pagetables,
+        before_bytes,
+        after_bytes,
+        reclaimable: Reclaimable::No,
+        unattributed_bytes: after_bytes - before_bytes,
+    })
 }
 
 /// The components known at both ends, with nothing attributed yet.

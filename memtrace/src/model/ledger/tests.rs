@@ -164,6 +164,89 @@ fn processes_grow_come_and_go() {
 }
 
 #[test]
+fn page_tables_that_the_kernel_charges_but_does_not_count_are_not_0() {
+    let uncounted = |end: &mut Sample| {
+        let stat = &mut end.cgroup.stat;
+        // `kernel` keeps what it has: 2 MiB more of it have no name.
+        stat.pagetables = Some(0);
+    };
+    let explanation = Story::new(testing::facts(), uncounted).end(|after| {
+        grow!(after, 4, kernel);
+        let mut java = testing::process(100, "java", 20);
+        java.pagetable_bytes += 4 * MIB;
+        after.tasks = Some(vec![java]);
+    });
+    let ledger = &explanation.whole.ledger;
+    assert!(ledger.component(ComponentName::Pagetables).is_none());
+    let other = ledger.component(ComponentName::KernelOther).unwrap();
+    assert_eq!(
+        (other.delta_bytes(), other.unattributed_bytes),
+        (4 * MIB as i64, 0)
+    );
+    assert_eq!(ledger.unexplained_bytes, Some(0));
+    let text = explanation.verdict.text();
+    assert!(text.contains("4.0 MiB in page tables of java"), "{text}");
+
+    // A count that moves is believed, and so is a 0 where nobody has any.
+    let counted =
+        Story::new(testing::facts(), uncounted).end(|after| grow!(after, 4, kernel, pagetables));
+    let tables = counted.whole.ledger.component(ComponentName::Pagetables);
+    assert_eq!(tables.unwrap().delta_bytes(), 4 * MIB as i64);
+    let nobody = |end: &mut Sample| {
+        uncounted(end);
+        end.tasks = Some(Vec::new());
+    };
+    let empty = Story::new(testing::facts(), nobody).end(|_| ());
+    assert!(
+        empty
+            .whole
+            .ledger
+            .component(ComponentName::Pagetables)
+            .is_some()
+    );
+}
+
+#[test]
+fn where_no_counter_has_page_tables_the_processes_tell() {
+    // 5.10's v2.
+    let old = |end: &mut Sample| {
+        let stat = &mut end.cgroup.stat;
+        (stat.kernel, stat.pagetables, stat.vmalloc) = (None, None, None);
+    };
+    let grown = |after: &mut Sample| {
+        grow!(after, 4);
+        let mut java = testing::process(100, "java", 20);
+        java.pagetable_bytes += 4 * MIB;
+        after.tasks = Some(vec![java]);
+    };
+    let told = Story::new(testing::facts(), old).end(grown).whole.ledger;
+    let tables = told.component(ComponentName::Pagetables).unwrap();
+    assert_eq!(
+        (tables.delta_bytes(), tables.unattributed_bytes),
+        (4 * MIB as i64, 0)
+    );
+    assert_eq!(told.unexplained_bytes, Some(0));
+
+    // Nobody pays for kernel memory: nor for page tables.
+    let uncharged = |end: &mut Sample| {
+        old(end);
+        // What stat.kernel had beyond its parts, page tables, vmalloc.
+        grow!(end, -6);
+    };
+    let free = Story::new(testing::facts(), uncharged).end(|after| {
+        grown(after);
+        grow!(after, -4);
+    });
+    assert!(
+        free.whole
+            .ledger
+            .component(ComponentName::Pagetables)
+            .is_none()
+    );
+    assert_eq!(free.whole.ledger.unexplained_bytes, Some(0));
+}
+
+#[test]
 fn mglru_claims_no_activations() {
     let mut facts = testing::facts();
     facts.lru = LruKind::MultiGen;

@@ -14,7 +14,7 @@ use anyhow::{Context as _, ensure};
 use clap::Args;
 use serde_json::json;
 
-use crate::processes::hold;
+use crate::{processes::hold, random::Random};
 
 const MIB: u64 = 1 << 20;
 
@@ -53,31 +53,9 @@ pub(crate) struct Beast {
     grow: u64,
 }
 
-/// splitmix64 (Steele, Lea, Flood 2014): a seed of any quality will do.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// From 0 to `end`, `end` itself left out.
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end.max(1)
-    }
-
-    fn one_in(&mut self, count: u64) -> bool {
-        self.below(count) == 0
-    }
-}
-
 impl Herd {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
-        let mut random = Random(self.seed);
+        let mut random = Random::new(self.seed);
         let cgroups = self.cgroups(&mut random)?;
         let count = 3 + random.below(8);
         let share = self.total_mib * MIB / count;

@@ -8,7 +8,9 @@ mod files;
 mod herd;
 mod kernel;
 mod memory;
+mod mixed;
 mod processes;
+mod random;
 mod shared;
 mod storm;
 mod turns;
@@ -126,6 +128,12 @@ enum What {
     AnonAgain {
         bytes: usize,
     },
+    /// Allocate and touch BYTES of huge pages, and give back all of each but its first page.
+    SplitHuge {
+        bytes: usize,
+        #[arg(long, default_value_t = 0.0)]
+        hold: f64,
+    },
     /// One process for each number of `--pages`, all on one CPU, taking turns by a token: in its
     /// turn each reads that many pages. One FILE is shared; else there is one FILE for each.
     Turns {
@@ -162,6 +170,10 @@ enum What {
     Daemon {
         seconds: f64,
     },
+    Mixed(mixed::Mixed),
+    /// A process of `mixed`.
+    #[command(hide = true)]
+    MixedPart(mixed::Part),
     Herd(herd::Herd),
     /// A process of the herd.
     #[command(hide = true)]
@@ -196,6 +208,7 @@ fn main() -> anyhow::Result<()> {
         What::Sockets { pairs, bytes, hold } => kernel::sockets(pairs, bytes, hold),
         What::PageTables { tables, hold } => kernel::page_tables(tables, hold),
         What::AnonAgain { bytes } => memory::anon_again(bytes),
+        What::SplitHuge { bytes, hold } => memory::split_huge(bytes, hold),
         What::Reread { file, times } => files::reread(&file, times),
         What::Fadvise { file } => files::fadvise(&file),
         What::Anon {
@@ -225,6 +238,8 @@ fn main() -> anyhow::Result<()> {
         } => turns::read_pinned(&file, pause_us, realtime),
         What::Litter { folder, files } => files::litter(&folder, files),
         What::Daemon { seconds } => processes::daemon(seconds),
+        What::Mixed(mixed) => mixed.run(),
+        What::MixedPart(part) => part.run(),
         What::Herd(herd) => herd.run(),
         What::Beast(beast) => beast.run(),
         What::Sleep { seconds } => {
