@@ -18,6 +18,9 @@ use super::tools::Tools;
 /// `no_timer_check`: on a busy machine the emulated timer looks broken to 5.10.
 const PARAMETERS: &str = "console=ttyS0 panic=-1 oops=panic nokaslr mitigations=off tsc=reliable \
                           random.trust_cpu=1 no_timer_check quiet loglevel=4";
+/// Without fast string instructions, which QEMU emulates byte by byte: the kernel then clears and copies
+/// pages by words.
+const CPU: &str = "max,-erms,-fsrm";
 const MEMORY_MIB: u32 = 1024;
 const CPUS: u32 = 2;
 
@@ -81,14 +84,7 @@ impl Boot<'_> {
             "none",
         ]);
         qemu.args(["-run-with", "exit-with-parent=on"]);
-        qemu.args([
-            "-machine",
-            "q35",
-            "-accel",
-            "tcg,thread=multi",
-            "-cpu",
-            "max",
-        ]);
+        qemu.args(["-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", CPU]);
         qemu.args(["-smp", &CPUS.to_string(), "-m", &format!("{MEMORY_MIB}M")]);
         qemu.arg("-kernel")
             .arg(self.vmlinuz)
