@@ -149,11 +149,13 @@ impl Kills {
         while place < self.open.len() {
             let member = &self.open[place];
             let is_told = member.log.as_ref().is_some_and(|log| log.group.is_some());
-            let first = self.open[..place].iter().rposition(|kill| {
+            let is_first = |kill: &KillReport| {
                 let age_ns = member.killed_ns().saturating_sub(kill.killed_ns());
                 kill.same_trigger(member) && age_ns < SAME_GROUP_NS
-            });
-            match first.filter(|_| is_told && member.choice.is_none()) {
+            };
+            let first = (is_told && member.choice.is_none())
+                .then(|| self.open[..place].iter().rposition(is_first));
+            match first.flatten() {
                 Some(first) => {
                     let member = self.open.remove(place);
                     self.open[first].also_killed.push(member.victim);

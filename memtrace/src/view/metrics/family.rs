@@ -54,13 +54,7 @@ pub(super) fn gauges<'a>(
     about: About,
     rows: impl IntoIterator<Item = (Set<'a>, f64)>,
 ) -> Result<(), fmt::Error> {
-    let unit = about.unit.map(|unit| unit());
-    let mut family =
-        encoder.encode_descriptor(about.name, about.help, unit.as_ref(), MetricType::Gauge)?;
-    for (labels, value) in rows {
-        family.encode_family(&labels)?.encode_gauge(&value)?;
-    }
-    Ok(())
+    write(encoder, about, MetricType::Gauge, rows)
 }
 
 /// Writes counters.
@@ -69,13 +63,23 @@ pub(super) fn counters<'a>(
     about: About,
     rows: impl IntoIterator<Item = (Set<'a>, f64)>,
 ) -> Result<(), fmt::Error> {
+    write(encoder, about, MetricType::Counter, rows)
+}
+
+fn write<'a>(
+    encoder: &mut DescriptorEncoder<'_>,
+    about: About,
+    kind: MetricType,
+    rows: impl IntoIterator<Item = (Set<'a>, f64)>,
+) -> Result<(), fmt::Error> {
     let unit = about.unit.map(|unit| unit());
-    let mut family =
-        encoder.encode_descriptor(about.name, about.help, unit.as_ref(), MetricType::Counter)?;
+    let mut family = encoder.encode_descriptor(about.name, about.help, unit.as_ref(), kind)?;
     for (labels, value) in rows {
-        family
-            .encode_family(&labels)?
-            .encode_counter::<NoLabelSet, f64, f64>(&value, None)?;
+        let mut row = family.encode_family(&labels)?;
+        match kind {
+            MetricType::Counter => row.encode_counter::<NoLabelSet, f64, f64>(&value, None)?,
+            _ => row.encode_gauge(&value)?,
+        }
     }
     Ok(())
 }
