@@ -31,6 +31,9 @@ const BPF_LINKER_PACKAGES: [&str; 5] = [
 /// What the live suite scrapes the agent with, and checks its rules.
 const PROMETHEUS_PACKAGES: [&str; 1] = ["prometheus"];
 
+/// What the userspace paths' instructions are counted with.
+const VALGRIND_PACKAGES: [&str; 1] = ["valgrind"];
+
 /// Something that is missing, and the commands that install it.
 struct Missing {
     /// What, and why it counts as missing.
@@ -128,6 +131,15 @@ fn missing() -> Vec<Missing> {
             vec![
                 command("apt-get update", &[]),
                 command(install, &PROMETHEUS_PACKAGES),
+            ],
+        );
+    }
+    if process::find("valgrind", &[]).is_none() {
+        add(
+            "the instruction counts lack valgrind".to_owned(),
+            vec![
+                command("apt-get update", &[]),
+                command(install, &VALGRIND_PACKAGES),
             ],
         );
     }

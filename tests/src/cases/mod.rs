@@ -13,6 +13,7 @@ mod damage;
 mod degraded;
 mod exact;
 mod footprint;
+mod instructions;
 mod oom;
 mod oom_accuracy;
 mod oom_races;
@@ -145,6 +146,7 @@ cases! {
     agent_bears_rude_requests: agent::rude_requests,
     agent_is_scraped_by_prometheus: agent_prometheus::scrapes,
     agent_alert_rules_hold: agent_prometheus::alert_rules,
+    verified_instructions: instructions::verified,
     binary_size: footprint::binary_size,
     attach_time: footprint::attach_time,
 }

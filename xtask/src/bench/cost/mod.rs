@@ -37,6 +37,9 @@ pub struct Args {
     /// How many times each run is repeated; the figures are medians.
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
+    /// Measure memtrace and memtrace-hog of this folder, not of a build of this checkout.
+    #[arg(long, value_name = "FOLDER")]
+    programs: Option<PathBuf>,
 }
 
 /// What is measured together.
@@ -106,7 +109,12 @@ struct Bench {
 
 /// Measures, and writes docs/COST.md.
 pub fn run(args: &Args) -> Result<()> {
-    let release = build()?;
+    let release = match &args.programs {
+        // A workload may run elsewhere.
+        Some(folder) => fs::canonicalize(folder)
+            .with_context(|| format!("look at --programs {}", folder.display()))?,
+        None => build()?,
+    };
     let folder = workspace::target_dir().join(format!("bench/files-{}", std::process::id()));
     fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
     let folder = Folder(folder);

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::rounds::Series;
 use super::slowdown::said;
-use super::tracer::{Usage, stop};
+use super::tracer::{Usage, stop, wait_for_hooks};
 use super::{Bench, Claim, Found};
 
 const KILLS: &str = "200";
@@ -21,10 +21,10 @@ pub(super) fn measure(bench: &Bench) -> Result<Found> {
     cgroup.set_limit(LIMIT_BYTES)?;
     let mut command = Command::new(&bench.memtrace);
     command
-        .args(["oom", "watch", "-v", "-o", "json"])
+        .args(["oom", "watch", "-o", "json"])
         .arg(&cgroup.path);
-    let mut watch = Running::start(&mut command)?;
-    watch.wait_for_stderr("attached")?;
+    let watch = Running::start(&mut command)?;
+    wait_for_hooks(watch.pid())?;
     let usage = Usage::begin(watch.pid())?;
     let mut storm = Command::new(&bench.hog);
     storm.args(["storm", KILLS, "1048576"]);

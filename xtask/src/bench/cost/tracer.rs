@@ -6,7 +6,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use memtrace_tests::process::{Finished, Running};
 use rustix::process::Signal;
 
@@ -14,6 +14,10 @@ use super::Bench;
 
 /// bpftrace does not say when it has attached.
 const BPFTRACE_STARTS: Duration = Duration::from_secs(3);
+
+/// Hooks are attached when none came for so long; and they come within so much.
+const NO_MORE_HOOKS: Duration = Duration::from_millis(300);
+const HOOKS_WITHIN: Duration = Duration::from_secs(60);
 
 /// What runs beside the workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,11 +66,42 @@ impl Tracer {
 pub(super) fn explain(bench: &Bench, cgroup: &Path) -> Result<Running> {
     let mut command = Command::new(&bench.memtrace);
     command
-        .args(["-v", "explain", "-o", "json", "--for", "3600s"])
+        .args(["explain", "-o", "json", "--for", "3600s"])
         .arg(cgroup);
-    let mut running = Running::start(&mut command)?;
-    running.wait_for_stderr("attached after")?;
+    let running = Running::start(&mut command)?;
+    wait_for_hooks(running.pid())?;
     Ok(running)
+}
+
+/// Waits until a process holds BPF links, and no more come. Not by what memtrace says with `-v`: that
+/// lets its programs log, which costs.
+pub(super) fn wait_for_hooks(pid: u32) -> Result<()> {
+    let start = Instant::now();
+    let mut last = (0, Instant::now());
+    loop {
+        let links = bpf_links(pid)?;
+        if links != last.0 {
+            last = (links, Instant::now());
+        } else if links > 0 && last.1.elapsed() >= NO_MORE_HOOKS {
+            return Ok(());
+        }
+        ensure!(
+            start.elapsed() < HOOKS_WITHIN,
+            "process {pid} attached {links} hooks in {HOOKS_WITHIN:?}"
+        );
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// How many BPF links a process holds (`link_type:` in their fdinfo, from 5.8).
+fn bpf_links(pid: u32) -> Result<usize> {
+    let folder = format!("/proc/{pid}/fdinfo");
+    let entries = fs::read_dir(&folder)
+        .with_context(|| format!("list {folder}: has the program ended early?"))?;
+    Ok(entries
+        .filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok())
+        .filter(|text| text.lines().any(|line| line.starts_with("link_type:")))
+        .count())
 }
 
 /// In a mount namespace of its own: bpftrace needs tracefs, which need not be mounted here.
