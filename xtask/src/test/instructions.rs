@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -42,8 +43,18 @@ pub(super) fn compare() -> Result<Compared> {
     let committed = match writes {
         true => None,
         false => {
-            let text =
-                fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+            let text = match fs::read_to_string(&file) {
+                Ok(text) => text,
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    return Ok(Compared::Skipped(format!(
+                        "{} is missing: run with {WRITE}=1, and commit it",
+                        file.display()
+                    )));
+                }
+                Err(error) => {
+                    return Err(error).with_context(|| format!("read {}", file.display()));
+                }
+            };
             let committed: Committed =
                 serde_json::from_str(&text).with_context(|| format!("read {}", file.display()))?;
             if committed.rustc != rustc {
