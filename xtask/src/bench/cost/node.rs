@@ -6,7 +6,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use memtrace_tests::cgroup::{TestCgroup, Version};
 use memtrace_tests::process::Running;
 
@@ -217,11 +217,16 @@ fn at_work(
 /// From the agent's own metrics: the time its last reading of all cgroups took, by their number.
 fn us_a_cgroup(page: &str) -> Option<f64> {
     let value = |name: &str| -> Option<f64> {
-        let line = page.lines().find(|line| line.starts_with(name))?;
-        line.rsplit_once(' ')?.1.parse().ok()
+        let mut lines = page.lines();
+        // Its label set may be left out, or empty.
+        lines.find_map(|line| {
+            let rest = line.strip_prefix(name)?;
+            let value = rest.strip_prefix("{}").unwrap_or(rest).strip_prefix(' ')?;
+            value.parse().ok()
+        })
     };
-    let cgroups = value("memtrace_agent_watched_cgroups ")?;
-    Some(value("memtrace_agent_read_duration_seconds ")? * 1e6 / cgroups)
+    let cgroups = value("memtrace_agent_watched_cgroups")?;
+    Some(value("memtrace_agent_read_duration_seconds")? * 1e6 / cgroups)
 }
 
 fn scrape(port: u16) -> Result<String> {
@@ -230,7 +235,10 @@ fn scrape(port: u16) -> Result<String> {
     stream.write_all(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    let page = String::from_utf8_lossy(&bytes).into_owned();
+    let status = page.lines().next().unwrap_or_default();
+    ensure!(status.ends_with("200 OK"), "{status:?}");
+    Ok(page)
 }
 
 fn cells(row: &Row) -> Vec<String> {
@@ -245,4 +253,18 @@ fn cells(row: &Row) -> Vec<String> {
         row.us_a_cgroup
             .map_or("-".to_owned(), |us| format!("{us:.1}")),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_agents_own_metrics_give_the_time_a_cgroup_takes() {
+        let page = "# TYPE memtrace_agent_watched_cgroups gauge\n\
+                    memtrace_agent_watched_cgroups{} 8.0\n\
+                    memtrace_agent_read_duration_seconds 0.0004\n";
+        assert_eq!(us_a_cgroup(page), Some(50.0));
+        assert_eq!(us_a_cgroup("memtrace_agent_watched_cgroups{} 8.0\n"), None);
+    }
 }
