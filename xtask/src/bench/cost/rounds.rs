@@ -77,15 +77,15 @@ mod tests {
         let mut order = Vec::new();
         let series = alternate(3, &["a", "b"], |kind| {
             order.push(*kind);
-            Ok(order.len() as f64)
+            // Powers of two, whose ratios are exact.
+            Ok(f64::from(1 << order.len()))
         });
         assert_eq!(order, ["a", "b", "b", "a", "a", "b"]);
         let series = series.unwrap();
-        assert_eq!(series[0].sorted(), [1.0, 4.0, 5.0]);
-        assert_eq!(series[0].spread(0), "4 (1 to 5)");
-        assert_eq!(
-            series[1].percent_above(&series[0]).sorted(),
-            [-25.0, 20.0, 100.0]
-        );
+        assert_eq!(series[0].sorted(), [2.0, 16.0, 32.0]);
+        assert_eq!(series[0].spread(0), "16 (2 to 32)");
+        // 4 to 2, 8 to 16, 64 to 32.
+        let slowed = series[1].percent_above(&series[0]);
+        assert_eq!(slowed.sorted(), [-50.0, 100.0, 100.0]);
     }
 }
