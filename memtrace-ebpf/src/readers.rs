@@ -10,20 +10,20 @@ pub const READER_BUCKETS: usize = 16;
 /// (`PAGEVEC_SIZE`), which tasks that take turns page by page on one file read in 31 reads.
 pub const BUCKET_READS: usize = 32;
 
-/// Who fills a [`ReaderTable`]: the index of its table. Each hook writes only its own.
+/// What fills a [`ReaderTable`]: the index of its table. Each hook writes only its own; of those that
+/// share one, a kernel has one.
 pub mod reader_table {
-    /// `mm_filemap_get_pages`: read(2) and its kin.
-    pub const GET_PAGES: u32 = 0;
+    /// `workingset_activation`, whoever made the page active, at the moment it did; where it is
+    /// refused, `mm_filemap_get_pages`: read(2) and its kin.
+    pub const READ: u32 = 0;
     /// `mm_filemap_fault`: a page fault that looked up its page.
     pub const FAULT: u32 = 1;
     /// `mm_filemap_map_pages`: a fault that mapped the pages around it.
     pub const MAP_PAGES: u32 = 2;
     /// `mm_filemap_add_to_page_cache`: whoever brought the page in.
     pub const CACHE_ADD: u32 = 3;
-    /// `workingset_activation`: whoever made the page active, at the moment it did.
-    pub const ACTIVATION: u32 = 4;
     /// How many there are.
-    pub const COUNT: u32 = 5;
+    pub const COUNT: u32 = 4;
 }
 
 /// Pages that a process read one after the other: a sequential reader has one entry, however much
@@ -64,13 +64,10 @@ impl Read {
                     && last.wrapping_sub(self.first).wrapping_add(1) == self.pages as u64)
     }
 
-    /// This read with pages up to `last`.
+    /// Makes this read end with page `last`.
     #[inline(always)]
-    pub const fn extended(self, last: u64) -> Self {
-        Self {
-            pages: last.wrapping_sub(self.first).wrapping_add(1) as u32,
-            ..self
-        }
+    pub const fn extend(&mut self, last: u64) {
+        self.pages = last.wrapping_sub(self.first).wrapping_add(1) as u32;
     }
 }
 
@@ -85,18 +82,83 @@ pub struct Bucket {
 }
 shared!(Bucket, 8 + 24 * BUCKET_READS);
 
+impl Bucket {
+    /// Takes a read in, and returns its place.
+    #[inline(always)]
+    pub fn note(&mut self, mapping: u64, tgid: u32, first: u64, last: u64) -> usize {
+        let newest = self.newest as usize % BUCKET_READS;
+        if self.reads[newest].goes_on_with(mapping, tgid, first, last) {
+            self.reads[newest].extend(last);
+            return newest;
+        }
+        // Two files of one bucket, read by turns: each goes on where it was.
+        let before = newest.wrapping_sub(1) % BUCKET_READS;
+        if self.reads[before].goes_on_with(mapping, tgid, first, last) {
+            let mut extended = self.reads[before];
+            extended.extend(last);
+            self.reads[before] = self.reads[newest];
+            self.reads[newest] = extended;
+            return newest;
+        }
+        let next = newest.wrapping_add(1) % BUCKET_READS;
+        self.reads[next] = Read {
+            mapping,
+            first,
+            pages: last.wrapping_sub(first).wrapping_add(1) as u32,
+            tgid,
+        };
+        self.newest = next as u64;
+        next
+    }
+}
+
 /// What one hook knows of the readers on one CPU.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct ReaderTable {
     /// Turns a pointer into a scalar, as in [`RunTable`](crate::run::RunTable).
     pub scratch: u64,
-    /// The process this hook saw last here: its name was sent already.
+    /// The process this hook saw last here: its name was sent already. 0 if it never saw one.
     pub named_tgid: u64,
+    /// The [`Hook`](crate::hook::Hook) that writes the table; set with `named_tgid`.
+    pub hook: u64,
+    /// The read that was noted last: a reader that goes on finds it without a search. Its entry in its
+    /// bucket has all but the pages since, which it gets when another read is noted.
+    pub current: Read,
+    /// Where that entry is: bucket times [`BUCKET_READS`] plus place.
+    pub current_place: u64,
     /// By file.
     pub buckets: [Bucket; READER_BUCKETS],
 }
-shared!(ReaderTable, 16 + READER_BUCKETS * (8 + 24 * BUCKET_READS));
+shared!(
+    ReaderTable,
+    24 + 24 + 8 + READER_BUCKETS * (8 + 24 * BUCKET_READS)
+);
+
+impl ReaderTable {
+    /// Bucket of a file. The constant is 2^64 / golden ratio (Knuth, TAOCP 6.4).
+    #[inline(always)]
+    pub const fn bucket_of(mapping: u64) -> usize {
+        (mapping.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as usize % READER_BUCKETS
+    }
+
+    /// A process touched pages `first..=last` of a file.
+    #[inline(always)]
+    pub fn note(&mut self, mapping: u64, tgid: u32, first: u64, last: u64) {
+        if self.current.goes_on_with(mapping, tgid, first, last) {
+            self.current.extend(last);
+            return;
+        }
+        let place = self.current_place as usize;
+        self.buckets[place / BUCKET_READS % READER_BUCKETS].reads[place % BUCKET_READS].pages =
+            self.current.pages;
+        let number = Self::bucket_of(mapping);
+        let bucket = &mut self.buckets[number];
+        let place = bucket.note(mapping, tgid, first, last);
+        self.current = bucket.reads[place % BUCKET_READS];
+        self.current_place = (number * BUCKET_READS + place) as u64;
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -126,7 +188,77 @@ mod tests {
         assert!(!READ.goes_on_with(7, 42, 16, 17), "a hole");
         assert!(!READ.goes_on_with(7, 43, 15, 17), "another process");
         assert!(!READ.goes_on_with(8, 42, 15, 17), "another file");
-        assert_eq!(READ.extended(17).pages, 8);
-        assert_eq!(READ.extended(14), READ);
+        let mut read = READ;
+        read.extend(14);
+        assert_eq!(read, READ);
+        read.extend(17);
+        assert_eq!(read.pages, 8);
+    }
+
+    const EMPTY: ReaderTable = ReaderTable {
+        scratch: 0,
+        named_tgid: 0,
+        hook: 0,
+        current: Read {
+            mapping: 0,
+            first: 0,
+            pages: 0,
+            tgid: 0,
+        },
+        current_place: 0,
+        buckets: [Bucket {
+            newest: 0,
+            reads: [Read {
+                mapping: 0,
+                first: 0,
+                pages: 0,
+                tgid: 0,
+            }; BUCKET_READS],
+        }; READER_BUCKETS],
+    };
+
+    /// Reads in the table, the one that goes on instead of its entry.
+    fn reads(table: &ReaderTable, mapping: u64) -> [(u64, u32); 2] {
+        let bucket = ReaderTable::bucket_of(mapping);
+        let mut found = [(0, 0); 2];
+        let mut next = 0;
+        for (place, read) in table.buckets[bucket].reads.iter().enumerate() {
+            let is_current = bucket * BUCKET_READS + place == table.current_place as usize;
+            let read = if is_current { &table.current } else { read };
+            if read.mapping == mapping && read.pages > 0 {
+                found[next] = (read.first, read.pages);
+                next += 1;
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn readers_by_turns_lose_no_page() {
+        // The second file of the same bucket, and one of another.
+        let same = (8..).find(|other| ReaderTable::bucket_of(*other) == ReaderTable::bucket_of(7));
+        let other = (8..).find(|other| ReaderTable::bucket_of(*other) != ReaderTable::bucket_of(7));
+        for second in [same.unwrap(), other.unwrap()] {
+            let mut table = EMPTY;
+            for page in 0..100 {
+                table.note(7, 42, page, page);
+                if page % 3 == 0 {
+                    table.note(second, 43, page / 3, page / 3);
+                }
+            }
+            assert_eq!(reads(&table, 7), [(0, 100), (0, 0)]);
+            assert_eq!(reads(&table, second), [(0, 34), (0, 0)]);
+        }
+    }
+
+    #[test]
+    fn a_read_elsewhere_is_another_read() {
+        let mut table = EMPTY;
+        table.note(7, 42, 0, 3);
+        table.note(7, 42, 4, 4);
+        table.note(7, 42, 90, 91);
+        let mut found = reads(&table, 7);
+        found.sort_unstable();
+        assert_eq!(found, [(0, 5), (90, 2)]);
     }
 }

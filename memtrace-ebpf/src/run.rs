@@ -78,7 +78,9 @@ pub struct RunTable {
     /// Turns a pointer into a scalar: the verifier refuses arithmetic on typed pointers, and LLVM
     /// undoes a plain cast.
     pub scratch: u64,
+    /// The slot that grew last: what goes on finds it without a search.
+    pub last: u64,
     /// The slots, found by a hash of the key.
     pub runs: [Run; RUN_SLOTS],
 }
-shared!(RunTable, 16 + 88 * RUN_SLOTS);
+shared!(RunTable, 24 + 88 * RUN_SLOTS);

@@ -31,9 +31,9 @@ use crate::{
     tasks,
 };
 
-/// A run is sent when it is this old at the latest: half by the age asked for, half by the pause
+/// A run is sent when it is twice this old at the latest: once by the age asked for, once by the pause
 /// between two flushes.
-const FLUSH_EVERY: Duration = Duration::from_millis(50);
+const FLUSH_EVERY: Duration = Duration::from_millis(20);
 /// How often the working set of a command is looked at for a new peak.
 const PEAK_EVERY: Duration = Duration::from_millis(4);
 /// How often a target is sampled, to have an end if its cgroup goes away.

@@ -37,6 +37,8 @@ const MUSL_PACKAGES: [&str; 1] = ["musl-tools"];
 
 /// What judges the image.
 const IMAGE_PACKAGES: [&str; 2] = ["skopeo", "umoci"];
+/// What the userspace paths' instructions are counted with.
+const VALGRIND_PACKAGES: [&str; 1] = ["valgrind"];
 
 /// Something that is missing, and the commands that install it.
 struct Missing {
@@ -169,6 +171,15 @@ fn missing() -> Vec<Missing> {
         add(
             "the tests lack kubernetes-validate, which has the schemas of Kubernetes".to_owned(),
             validate::installation(),
+        );
+    }
+    if process::find("valgrind", &[]).is_none() {
+        add(
+            "the instruction counts lack valgrind".to_owned(),
+            vec![
+                command("apt-get update", &[]),
+                command(install, &VALGRIND_PACKAGES),
+            ],
         );
     }
     missing

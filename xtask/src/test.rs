@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every test there is, and one line at the end that counts them.
 
 mod deploy;
+mod instructions;
 mod libtest;
 mod live;
 mod tally;
@@ -15,6 +16,7 @@ use serde::Deserialize;
 
 use crate::ebpf::{self, Checked};
 use crate::{process, setup, vm, workspace};
+use instructions::Compared;
 use tally::Tally;
 
 /// Arguments of `cargo xtask test`.
@@ -56,6 +58,7 @@ pub fn run(args: &Args) -> ExitCode {
     suite("documentation tests", doc_tests(filter));
     suite("BPF object", bpf_object(filter));
     suite("deploy", Ok(deploy::suite(filter)));
+    suite("instruction counts", instruction_counts(filter));
     // A filter that is meant for other tests selects no case of the suite, here or in a guest.
     if suite("live suite", live_suite(filter)) {
         suite(
@@ -131,6 +134,27 @@ fn bpf_object(filter: Option<&str>) -> Result<Tally> {
     let name = "bpf_object::rebuilds_to_the_same_bytes";
     if wanted(name) {
         report(name, ebpf::check_bytes());
+    }
+    Ok(tally)
+}
+
+/// Instructions of the paths that every event passes through.
+fn instruction_counts(filter: Option<&str>) -> Result<Tally> {
+    let name = "instructions::no_more_than_committed";
+    let mut tally = Tally::default();
+    if !filter.is_none_or(|filter| name.contains(filter)) {
+        return Ok(tally);
+    }
+    match instructions::compare() {
+        Ok(Compared::Within(counts)) => {
+            println!("ok {name}: {counts}");
+            tally.passed += 1;
+        }
+        Ok(Compared::Skipped(why)) => tally.skipped.push(format!("{name}: {why}")),
+        Err(error) => {
+            println!("FAILED {name}: {error:#}");
+            tally.failed.push(format!("{name}: {error:#}"));
+        }
     }
     Ok(tally)
 }

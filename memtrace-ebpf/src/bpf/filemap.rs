@@ -43,7 +43,7 @@ fn added(folio: Folio<Typed>, table: &mut RunTable) {
     let mapping = folio.mapping();
     if let Some(readers) = readers::table(reader_table::CACHE_ADD) {
         let index = folio.index();
-        readers::note(readers, stats, mapping, index, index);
+        readers::note(readers, Hook::CacheAdd, mapping, index, index);
     }
     let pages = folio.pages(flags, &mut table.scratch);
     let mapping_id = scalar(&mut table.scratch, mapping);
@@ -121,7 +121,7 @@ fn deleted(folio: Folio<Typed>, table: &mut RunTable) {
 pub fn get_pages(ctx: BtfTracePointContext) -> i32 {
     note(
         Hook::GetPages,
-        reader_table::GET_PAGES,
+        reader_table::READ,
         ctx.arg(0),
         ctx.arg(1),
         ctx.arg(2),
@@ -151,8 +151,8 @@ pub fn map_pages(ctx: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn note(hook: Hook, table: u32, mapping: *const u8, first: u64, last: u64) -> i32 {
-    if let (Some(table), Some(stats)) = (readers::table(table), stats(hook)) {
-        readers::note(table, stats, mapping, first, last);
+    if let Some(table) = readers::table(table) {
+        readers::note(table, hook, mapping, first, last);
     }
     0
 }

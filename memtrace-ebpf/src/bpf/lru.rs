@@ -17,6 +17,10 @@ use crate::{
     runs, tasks, workingset,
 };
 
+/// Low bits of `folio.mapping`, one of which is set where it is an `anon_vma` and no `address_space`
+/// (include/linux/page-flags.h, `PAGE_MAPPING_FLAGS`, `FOLIO_MAPPING_FLAGS` from 6.17).
+const MAPPING_FLAGS: u64 = 3;
+
 /// A file page moved to the active list. Fires at batch drain, in whichever task drains.
 #[btf_tracepoint(function = "mm_lru_activate")]
 pub fn lru_activate(ctx: BtfTracePointContext) -> i32 {
@@ -83,10 +87,19 @@ pub fn lru_insertion(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn inserted(folio: Folio<Typed>, table: &mut RunTable) {
     let flags = folio.flags();
+    let is_swapbacked = has_bit(flags, layout!(pg_swapbacked));
+    if !is_swapbacked && !has_bit(flags, layout!(pg_active)) {
+        // On the inactive list it is not working set; `CacheAdd` tells who brought it.
+        return;
+    }
     let mapping = folio.mapping();
-    let kind = if has_bit(flags, layout!(pg_swapbacked)) {
-        // An anonymous folio's "mapping" is an anon_vma with a low bit set, so the walk reads
-        // garbage, but never the same garbage: only a shmem inode points back to its mapping.
+    let mapping_id = scalar(&mut table.scratch, mapping);
+    let kind = if is_swapbacked {
+        // Of anonymous memory: to follow it would read garbage, and a load that faults takes long.
+        if mapping_id == 0 || mapping_id & MAPPING_FLAGS != 0 {
+            return;
+        }
+        // Only a shmem inode points back to its mapping.
         // SAFETY: typed loads; a fault reads as 0.
         let back = unsafe {
             load_pointer(
@@ -94,20 +107,16 @@ fn inserted(folio: Folio<Typed>, table: &mut RunTable) {
                 layout!(inode_mapping),
             )
         };
-        if mapping.is_null() || back != mapping {
+        if back != mapping {
             return;
         }
         RunKind::ShmemInsertion
-    } else if has_bit(flags, layout!(pg_active)) {
-        RunKind::InsertionActive
     } else {
-        // On the inactive list it is not working set; `CacheAdd` tells who brought it.
-        return;
+        RunKind::InsertionActive
     };
     let Some(stats) = stats(Hook::LruInsertion) else {
         return;
     };
-    let mapping_id = scalar(&mut table.scratch, mapping);
     let index = folio.index();
     let refaulted_by = if matches!(kind, RunKind::InsertionActive) {
         workingset::take_refault(mapping_id, index)
@@ -148,26 +157,25 @@ fn inserted(folio: Folio<Typed>, table: &mut RunTable) {
 #[inline(always)]
 fn toucher(mapping_id: u64, index: u64) -> (u32, bool) {
     let mut file_by = NOBODY;
-    if let Some(table) = readers::table(reader_table::ACTIVATION) {
+    if let Some(table) = readers::table(reader_table::READ) {
         let touched = readers::touched(table, mapping_id, index);
         if touched.page_by != NOBODY {
             return (touched.page_by, true);
         }
+        file_by = touched.file_by;
         // The kernel calls `workingset_activation` after it put the page into the batch (mm/swap.c,
         // `folio_mark_accessed`): the page that fills it is drained before, by the task itself.
-        if touched.file_by != NOBODY {
+        if file_by != NOBODY && table.hook == Hook::WorkingsetActivation as u64 {
             file_by = tasks::current_tgid();
         }
     }
-    for table in [reader_table::GET_PAGES, reader_table::FAULT] {
-        if let Some(table) = readers::table(table) {
-            let touched = readers::touched(table, mapping_id, index);
-            if touched.page_by != NOBODY {
-                return (touched.page_by, true);
-            }
-            if file_by == NOBODY {
-                file_by = touched.file_by;
-            }
+    if let Some(table) = readers::table(reader_table::FAULT) {
+        let touched = readers::touched(table, mapping_id, index);
+        if touched.page_by != NOBODY {
+            return (touched.page_by, true);
+        }
+        if file_by == NOBODY {
+            file_by = touched.file_by;
         }
     }
     // What a fault could have mapped was not touched for that: it tells of the file only.

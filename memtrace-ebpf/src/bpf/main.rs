@@ -11,6 +11,7 @@
 #![no_std]
 #![no_main]
 
+mod empty;
 mod events;
 mod exact;
 mod filemap;

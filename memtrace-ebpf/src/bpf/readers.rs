@@ -2,11 +2,11 @@
 
 use aya_ebpf::{macros::map, maps::PerCpuArray};
 use memtrace_ebpf::{
-    hook::HookStats,
-    readers::{BUCKET_READS, READER_BUCKETS, Read, ReaderTable, reader_table},
+    hook::Hook,
+    readers::{BUCKET_READS, ReaderTable, reader_table},
 };
 
-use crate::{folio::scalar, tasks};
+use crate::{events::stats, folio::scalar, tasks};
 
 /// One table a writing hook and CPU. The hook of the table writes, the LRU hooks read; on 7.2 they
 /// may read an entry half written, which can at worst credit one page to the reader before.
@@ -21,49 +21,19 @@ pub fn table(index: u32) -> Option<&'static mut ReaderTable> {
     Some(unsafe { &mut *table })
 }
 
-/// Place of a file's bucket. The constant is 2^64 / golden ratio (Knuth, TAOCP 6.4).
+/// The current task touched pages `first..=last` of a file, as `hook` saw.
 #[inline(always)]
-fn place(mapping: u64) -> usize {
-    (mapping.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as usize % READER_BUCKETS
-}
-
-/// The current task touched pages `first..=last` of a file.
-#[inline(always)]
-pub fn note(
-    table: &mut ReaderTable,
-    stats: &mut HookStats,
-    mapping: *const u8,
-    first: u64,
-    last: u64,
-) {
+pub fn note(table: &mut ReaderTable, hook: Hook, mapping: *const u8, first: u64, last: u64) {
     let tgid = tasks::current_tgid();
     if table.named_tgid != u64::from(tgid) {
         table.named_tgid = u64::from(tgid);
-        tasks::name_current_once(tgid, stats);
+        table.hook = hook as u64;
+        if let Some(stats) = stats(hook) {
+            tasks::name_current_once(tgid, stats);
+        }
     }
     let mapping = scalar(&mut table.scratch, mapping);
-    let bucket = &mut table.buckets[place(mapping)];
-    let newest = bucket.newest as usize % BUCKET_READS;
-    if bucket.reads[newest].goes_on_with(mapping, tgid, first, last) {
-        bucket.reads[newest] = bucket.reads[newest].extended(last);
-        return;
-    }
-    // Two files of one bucket, read by turns: each goes on where it was.
-    let before = newest.wrapping_sub(1) % BUCKET_READS;
-    if bucket.reads[before].goes_on_with(mapping, tgid, first, last) {
-        let extended = bucket.reads[before].extended(last);
-        bucket.reads[before] = bucket.reads[newest];
-        bucket.reads[newest] = extended;
-        return;
-    }
-    let next = newest.wrapping_add(1) % BUCKET_READS;
-    bucket.reads[next] = Read {
-        mapping,
-        first,
-        pages: last.wrapping_sub(first).wrapping_add(1) as u32,
-        tgid,
-    };
-    bucket.newest = next as u64;
+    table.note(mapping, tgid, first, last);
 }
 
 /// No process. Not an `Option`: of a `None` the compiler leaves the number undefined, and may copy
@@ -79,10 +49,23 @@ pub struct Touched {
     pub file_by: u32,
 }
 
-/// Who touched a page, by the table given.
+/// Who touched a page, by the table given. One that its hook never wrote on this CPU is not searched:
+/// that takes longer than all else an activation does.
 #[inline(always)]
 pub fn touched(table: &ReaderTable, mapping: u64, index: u64) -> Touched {
-    let bucket = &table.buckets[place(mapping)];
+    if table.current.has(mapping, index) {
+        return Touched {
+            page_by: table.current.tgid,
+            file_by: table.current.tgid,
+        };
+    }
+    if table.named_tgid == 0 {
+        return Touched {
+            page_by: NOBODY,
+            file_by: NOBODY,
+        };
+    }
+    let bucket = &table.buckets[ReaderTable::bucket_of(mapping)];
     let newest = bucket.newest as usize;
     let mut age = 0;
     // Nothing but the one comparison in the loop: the verifier walks every turn of it.
@@ -106,7 +89,7 @@ pub fn touched(table: &ReaderTable, mapping: u64, index: u64) -> Touched {
 /// by the table given.
 #[inline(always)]
 pub fn last(table: &ReaderTable, mapping: u64) -> u32 {
-    let bucket = &table.buckets[place(mapping)];
+    let bucket = &table.buckets[ReaderTable::bucket_of(mapping)];
     let last = &bucket.reads[bucket.newest as usize % BUCKET_READS];
     if last.mapping == mapping && last.pages != 0 {
         last.tgid

@@ -117,24 +117,35 @@ pub fn add_for<M: Memory>(
         }
     };
     let kind_flags = pages.kind as u32 | pages.flags << 16;
-    let hash = (pages.mapping_id ^ inode << 1 ^ u64::from(pages.tgid) << 7 ^ u64::from(kind_flags))
-        .wrapping_mul(0x9E37_79B9_7F4A_7C15)
-        >> 58;
     let key = Key {
         mapping: pages.mapping_id,
         memcg_data: pages.memcg_data,
-        target: scalar(&mut table.scratch, target),
+        // For most callers null by construction, which costs nothing then.
+        target: match target.is_null() {
+            true => 0,
+            false => scalar(&mut table.scratch, target),
+        },
         inode,
         tgid: pages.tgid,
         kind_flags,
     };
+    if key.grow(
+        &mut table.runs[table.last as usize % RUN_SLOTS],
+        pages.pages,
+    ) {
+        return;
+    }
+    let hash = (pages.mapping_id ^ inode << 1 ^ u64::from(pages.tgid) << 7 ^ u64::from(kind_flags))
+        .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+        >> 58;
     // Two slots a key: with one, two files of the same hash would evict each other page by page.
     let first = (hash as usize) % RUN_SLOTS;
     let second = (first + 1) % RUN_SLOTS;
-    if key.grow(&mut table.runs[first], pages.pages)
-        || key.grow(&mut table.runs[second], pages.pages)
-    {
-        return;
+    for slot in [first, second] {
+        if key.grow(&mut table.runs[slot], pages.pages) {
+            table.last = slot as u64;
+            return;
+        }
     }
     let (one, other) = (&table.runs[first], &table.runs[second]);
     let slot = if one.pages == 0 || (other.pages != 0 && one.first_ns <= other.first_ns) {
@@ -142,6 +153,7 @@ pub fn add_for<M: Memory>(
     } else {
         second
     };
+    table.last = slot as u64;
     let run = &mut table.runs[slot % RUN_SLOTS];
     if run.pages != 0 && !send(run, stats, hook as u32) {
         stats.pages_lost += run.pages;

@@ -16,7 +16,7 @@ use memtrace_ebpf::{
 
 use crate::{
     events::{header, send, stats},
-    layout::{enabled, layout, load, probe_at},
+    layout::{enabled, layout, load, present, probe_at},
     memcg,
 };
 
@@ -28,9 +28,14 @@ const PF_MEMALLOC: u32 = 0x0000_0800;
 #[map]
 static TASKS: LruHashMap<u32, u64> = LruHashMap::with_max_entries(16_384, 0);
 
-/// The current process.
+/// The current process. By way of the task, which kernels from 6.10 on have at hand without a call of
+/// a helper (kernel/bpf/verifier.c, `bpf_get_current_task_btf`); else by the helper.
 #[inline(always)]
 pub fn current_tgid() -> u32 {
+    if enabled!(current_task_btf) && present!(task_tgid) {
+        // SAFETY: the helper returns the current task as a BTF pointer.
+        return unsafe { load(bpf_get_current_task_btf().cast::<u8>(), layout!(task_tgid)) };
+    }
     (bpf_get_current_pid_tgid() >> 32) as u32
 }
 

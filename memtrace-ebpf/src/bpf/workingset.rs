@@ -59,12 +59,9 @@ pub fn workingset_activation_kprobe(ctx: ProbeContext) -> u32 {
 
 #[inline(always)]
 fn activating<M: Memory>(folio: Folio<M>) -> i32 {
-    if let (Some(table), Some(stats)) = (
-        readers::table(reader_table::ACTIVATION),
-        stats(Hook::WorkingsetActivation),
-    ) {
-        let index = folio.index();
-        readers::note(table, stats, folio.mapping(), index, index);
+    if let Some(table) = readers::table(reader_table::READ) {
+        let (index, mapping) = (folio.index(), folio.mapping());
+        readers::note(table, Hook::WorkingsetActivation, mapping, index, index);
     }
     0
 }

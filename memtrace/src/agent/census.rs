@@ -33,6 +33,8 @@ pub(super) struct Census {
     known: BTreeMap<u64, Level>,
     watched: BTreeMap<u64, CgroupHandle>,
     unwatched: usize,
+    /// Every file is read into it.
+    buffer: Vec<u8>,
 }
 
 impl Census {
@@ -43,6 +45,7 @@ impl Census {
             known: BTreeMap::new(),
             watched: BTreeMap::new(),
             unwatched: 0,
+            buffer: Vec::new(),
         }
     }
 
@@ -84,11 +87,12 @@ impl Census {
     }
 
     /// Reads what is watched. A cgroup that has vanished is left out: the next census tells.
-    pub(super) fn read(&self) -> Vec<Reading> {
+    pub(super) fn read(&mut self) -> Vec<Reading> {
+        let buffer = &mut self.buffer;
         let read = |(id, handle): (&u64, &CgroupHandle)| {
             let both = handle
-                .sample()
-                .and_then(|sample| Ok((sample, handle.min_bytes()?)));
+                .sample_of_risk(buffer)
+                .and_then(|sample| Ok((sample, handle.min_bytes(buffer)?)));
             match both {
                 Ok((sample, min_bytes)) => Some(Reading {
                     id: *id,

@@ -300,7 +300,9 @@ impl<A: FnMut(&Report)> Agent<A> {
                 return;
             }
         };
+        let reading = Instant::now();
         let readings = self.census.read();
+        let read_seconds = reading.elapsed().as_secs_f64();
         let now_ns = monotonic_ns();
         let untold = self.state.learn(now_ns, &readings, &node);
         for untold in untold {
@@ -318,6 +320,7 @@ impl<A: FnMut(&Report)> Agent<A> {
             unwatched,
             history_failures: self.failures,
             tick_seconds: start.elapsed().as_secs_f64(),
+            read_seconds,
             ..Health::default()
         };
         let snapshot = self

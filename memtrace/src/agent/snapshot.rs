@@ -95,6 +95,8 @@ pub struct Health {
     pub history_failures: u64,
     /// How long the tick took, seconds.
     pub tick_seconds: f64,
+    /// Of it, reading the watched cgroups' files.
+    pub read_seconds: f64,
 }
 
 /// The state as of one tick.

@@ -112,6 +112,7 @@ impl Aggregator {
                 signals: &facts.hooks,
                 pages_seen: self.pages_seen,
                 delivery_delay: self.delivery_delay.quantiles(),
+                event_delay: self.event_delay.quantiles(),
             }),
             verdict: Verdict::default(),
         };

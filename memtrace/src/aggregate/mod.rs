@@ -37,6 +37,7 @@ pub struct Aggregator {
     /// Pages of every run that arrived, inside the window or not.
     pages_seen: u64,
     delivery_delay: Durations,
+    event_delay: Durations,
     target_gone: bool,
 }
 
@@ -58,6 +59,8 @@ impl Aggregator {
                 self.pages_seen = self.pages_seen.saturating_add(run.pages);
                 self.delivery_delay
                     .record(run.received_ns.saturating_sub(run.sent_ns));
+                self.event_delay
+                    .record(run.received_ns.saturating_sub(run.first_ns));
                 let is_own = self.names.is_member(run.charged_cgroup_id)
                     || self.names.is_member_task(run.pid);
                 if let Some(window) = self.open_window() {

@@ -201,6 +201,7 @@ fn a_kill_elsewhere_is_none_of_ours() {
         };
         Input::Victim(VictimEvent {
             time_ns: 5_000_000_000,
+            received_ns: None,
             victim: owned(100, None),
             trigger: owned(101, Some("sh")),
         })

@@ -29,7 +29,7 @@ impl Census {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = retry_on_intr(|| open(directory, flags, Mode::empty()))
             .map_err(|errno| CgroupError::on("open", directory, directory, errno.into()))?;
-        let file = KernelFile::open(directory, &fd, name)?;
+        let file = KernelFile::open(&directory.into(), &fd, name)?;
         Ok(file.map(|file| Self {
             file,
             buffer: Vec::new(),

@@ -1,16 +1,13 @@
 //! A cgroup held on to by one descriptor: for those who watch thousands.
 
-use std::{
-    os::fd::OwnedFd,
-    path::{Path, PathBuf},
-};
+use std::{os::fd::OwnedFd, path::Path, sync::Arc};
 
 use rustix::{
     fs::{Mode, OFlags, open},
     io::retry_on_intr,
 };
 
-use super::{CgroupError, CgroupReader, kernel_file::KernelFile};
+use super::{CgroupError, CgroupReader, kernel_file::KernelFile, reader::Files};
 use crate::input::{CgroupSample, CgroupVersion};
 
 /// An open cgroup directory. Its files are opened for each sample: an open kernel file keeps a page
@@ -19,7 +16,7 @@ use crate::input::{CgroupSample, CgroupVersion};
 #[derive(Debug)]
 pub struct CgroupHandle {
     version: CgroupVersion,
-    directory: PathBuf,
+    directory: Arc<Path>,
     fd: OwnedFd,
 }
 
@@ -34,7 +31,7 @@ impl CgroupHandle {
             .map_err(|errno| CgroupError::on("open", directory, directory, errno.into()))?;
         Ok(Self {
             version,
-            directory: directory.to_owned(),
+            directory: directory.into(),
             fd,
         })
     }
@@ -44,19 +41,38 @@ impl CgroupHandle {
     /// # Errors
     /// As [`CgroupReader::sample`].
     pub fn sample(&self) -> Result<CgroupSample, CgroupError> {
-        CgroupReader::open_at(self.version, &self.directory, &self.fd)?.sample()
+        self.reader(Files::All, Vec::new())?.sample()
+    }
+
+    /// Usage, statistics, limit, swap, kills and stalls, as they are now; the rest of the sample is
+    /// unknown. `buffer` grows as needed, and is meant to be used again.
+    ///
+    /// # Errors
+    /// As [`CgroupReader::sample`].
+    pub fn sample_of_risk(&self, buffer: &mut Vec<u8>) -> Result<CgroupSample, CgroupError> {
+        let mut reader = self.reader(Files::OfRisk, std::mem::take(buffer))?;
+        let sample = reader.sample();
+        *buffer = reader.into_buffer();
+        sample
+    }
+
+    fn reader(&self, files: Files, buffer: Vec<u8>) -> Result<CgroupReader, CgroupError> {
+        CgroupReader::open_at(self.version, &self.directory, &self.fd, files, buffer)
     }
 
     /// What `memory.min` protects, bytes; 0 where there is no such file (v1).
     ///
     /// # Errors
     /// As [`CgroupReader::sample`].
-    pub fn min_bytes(&self) -> Result<u64, CgroupError> {
+    pub fn min_bytes(&self, buffer: &mut Vec<u8>) -> Result<u64, CgroupError> {
+        if self.version == CgroupVersion::V1 {
+            return Ok(0);
+        }
         let Some(file) = self.file("memory.min")? else {
             return Ok(0);
         };
         // `max` protects all there is.
-        Ok(file.read_number(&mut Vec::new())?.unwrap_or(u64::MAX))
+        Ok(file.read_number(buffer)?.unwrap_or(u64::MAX))
     }
 
     /// Whether it has a limit of its own.
@@ -101,7 +117,18 @@ mod tests {
         let handle = CgroupHandle::open(CgroupVersion::V2, &directory).unwrap();
         assert_eq!(handle.sample().unwrap().usage_bytes, Some(4096));
         assert!(handle.has_limit().unwrap());
-        assert_eq!(handle.min_bytes().unwrap(), u64::MAX);
+        let mut buffer = Vec::new();
+        assert_eq!(handle.min_bytes(&mut buffer).unwrap(), u64::MAX);
+        tree.write("a/memory.peak", "5000\n");
+        let (all, of_risk) = (handle.sample().unwrap(), handle.sample_of_risk(&mut buffer));
+        assert_eq!(all.usage_peak_bytes, Some(5000));
+        assert_eq!(
+            of_risk.unwrap(),
+            CgroupSample {
+                usage_peak_bytes: None,
+                ..all
+            }
+        );
         fs::remove_dir_all(&directory).unwrap();
         assert!(matches!(handle.sample(), Err(CgroupError::Gone { .. })));
         fs::create_dir(&directory).unwrap();

@@ -3,6 +3,7 @@
 use std::{
     os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use rustix::{
@@ -15,7 +16,7 @@ use super::CgroupError;
 /// An open file of a cgroup directory.
 #[derive(Debug)]
 pub(super) struct KernelFile {
-    directory: PathBuf,
+    directory: Arc<Path>,
     name: &'static str,
     fd: OwnedFd,
 }
@@ -24,14 +25,14 @@ impl KernelFile {
     /// Opens `name` in an open cgroup directory; `None` if this kernel or this cgroup has no such
     /// file (`EOPNOTSUPP` is how PSI says that it is off).
     pub(super) fn open(
-        directory: &Path,
+        directory: &Arc<Path>,
         directory_fd: impl AsFd,
         name: &'static str,
     ) -> Result<Option<Self>, CgroupError> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         match retry_on_intr(|| openat(&directory_fd, name, flags, Mode::empty())) {
             Ok(fd) => Ok(Some(Self {
-                directory: directory.to_owned(),
+                directory: Arc::clone(directory),
                 name,
                 fd,
             })),

@@ -1,10 +1,6 @@
 //! One cgroup's memory files, read again and again.
 
-use std::{
-    fs,
-    os::fd::AsFd,
-    path::{Path, PathBuf},
-};
+use std::{fs, os::fd::AsFd, path::Path, sync::Arc};
 
 use rustix::{
     fs::{Mode, OFlags, open},
@@ -28,12 +24,22 @@ const MAX_PAGE_SIZE_BYTES: u64 = 64 << 10;
 /// `LONG_MAX / PAGE_SIZE` (include/linux/page_counter.h), so the value depends on the page size.
 pub(super) const UNLIMITED_BYTES: u64 = i64::MAX as u64 - MAX_PAGE_SIZE_BYTES;
 
+/// Which files are read: a file that is opened anew each time takes as long to open as to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Files {
+    /// All there are.
+    All,
+    /// What a risk is reckoned from: usage, statistics, limit, swap where there is any, kills, stalls.
+    /// The rest stays unknown.
+    OfRisk,
+}
+
 /// The memory files of one cgroup, kept open: a cgroup that is removed and made again under the
 /// same name is another cgroup, and never mistaken for the first.
 #[derive(Debug)]
 pub struct CgroupReader {
     version: CgroupVersion,
-    directory: PathBuf,
+    directory: Arc<Path>,
     stat: KernelFile,
     usage: Option<KernelFile>,
     peak: Option<KernelFile>,
@@ -62,14 +68,17 @@ impl CgroupReader {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = retry_on_intr(|| open(directory, flags, Mode::empty()))
             .map_err(|errno| CgroupError::on("open", directory, directory, errno.into()))?;
-        Self::open_at(version, directory, &fd)
+        Self::open_at(version, &directory.into(), &fd, Files::All, Vec::new())
     }
 
-    /// The same for a cgroup directory that is open already.
+    /// The same for a cgroup directory that is open already, to be read into `buffer`, which may come
+    /// from another reader.
     pub(super) fn open_at(
         version: CgroupVersion,
-        directory: &Path,
+        directory: &Arc<Path>,
         fd: impl AsFd,
+        files: Files,
+        buffer: Vec<u8>,
     ) -> Result<Self, CgroupError> {
         let file = |name| KernelFile::open(directory, &fd, name);
         let only = |wanted, name| match version == wanted {
@@ -82,29 +91,45 @@ impl CgroupReader {
         };
 
         let Some(stat) = file("memory.stat")? else {
-            let directory = directory.to_owned();
+            let directory = directory.to_path_buf();
             // An open directory of a removed cgroup has no files either.
             return Err(match directory.exists() {
                 true => CgroupError::NoMemoryController { directory },
                 false => CgroupError::Gone { directory },
             });
         };
-        Ok(Self {
+        let mut own = Self {
             version,
-            directory: directory.to_owned(),
+            directory: Arc::clone(directory),
             stat,
             usage: of("memory.usage_in_bytes", "memory.current")?,
-            peak: of("memory.max_usage_in_bytes", "memory.peak")?,
+            peak: None,
             limit: of("memory.limit_in_bytes", "memory.max")?,
-            high: only(CgroupVersion::V2, "memory.high")?,
-            swap: of("memory.memsw.usage_in_bytes", "memory.swap.current")?,
-            swap_limit: of("memory.memsw.limit_in_bytes", "memory.swap.max")?,
-            kmem: only(CgroupVersion::V1, "memory.kmem.usage_in_bytes")?,
-            failcnt: only(CgroupVersion::V1, "memory.failcnt")?,
+            high: None,
+            swap: None,
+            swap_limit: None,
+            kmem: None,
+            failcnt: None,
             events: of("memory.oom_control", "memory.events")?,
             pressure: only(CgroupVersion::V2, "memory.pressure")?,
-            buffer: Vec::new(),
-        })
+            buffer,
+        };
+        if files == Files::All || rustix::system::sysinfo().totalswap != 0 {
+            own.swap = of("memory.memsw.usage_in_bytes", "memory.swap.current")?;
+            own.swap_limit = of("memory.memsw.limit_in_bytes", "memory.swap.max")?;
+        }
+        if files == Files::All {
+            own.peak = of("memory.max_usage_in_bytes", "memory.peak")?;
+            own.high = only(CgroupVersion::V2, "memory.high")?;
+            own.kmem = only(CgroupVersion::V1, "memory.kmem.usage_in_bytes")?;
+            own.failcnt = only(CgroupVersion::V1, "memory.failcnt")?;
+        }
+        Ok(own)
+    }
+
+    /// Its buffer, for the next reader.
+    pub(super) fn into_buffer(self) -> Vec<u8> {
+        self.buffer
     }
 
     /// The directory that was opened.

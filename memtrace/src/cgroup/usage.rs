@@ -31,7 +31,7 @@ impl UsageFile {
             CgroupVersion::V1 => "memory.usage_in_bytes",
             CgroupVersion::V2 => "memory.current",
         };
-        let file = KernelFile::open(directory, &fd, name)?;
+        let file = KernelFile::open(&directory.into(), &fd, name)?;
         Ok(file.map(|file| Self {
             file,
             // One number.

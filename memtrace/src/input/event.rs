@@ -175,6 +175,9 @@ pub struct OwnedBy {
 pub struct VictimEvent {
     /// When, `CLOCK_MONOTONIC`.
     pub time_ns: u64,
+    /// When userspace read it, `CLOCK_MONOTONIC`; `None` of old recordings.
+    #[serde(default)]
+    pub received_ns: Option<u64>,
     /// Who dies.
     pub victim: OwnedBy,
     /// Whose allocation ran out of memory.

@@ -3,12 +3,16 @@
 mod attached;
 mod refusal;
 mod rungs;
+mod timing;
 
 use aya::{
     Btf, Ebpf, EbpfLoader, Endianness, VerifierLogLevel, maps::MapError, programs::ProgramError,
 };
 
-pub use self::attached::{Attached, ShrinkEntry};
+pub use self::{
+    attached::{Attached, ShrinkEntry},
+    timing::{Measuring, Runs, TimedProgram},
+};
 use self::{refusal::is_permission, rungs::attach_plan};
 use super::{
     facts::KernelFacts,

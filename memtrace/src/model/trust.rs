@@ -39,6 +39,8 @@ pub struct Trust {
     pub signals: Vec<HookOutcome>,
     /// From sending a run to reading it.
     pub delivery_delay: Quantiles,
+    /// From the first page of a run to reading the run.
+    pub event_delay: Quantiles,
     /// Everything that weakens the answer.
     pub warnings: Vec<Warning>,
 }
@@ -49,6 +51,7 @@ pub(crate) struct TrustInputs<'a> {
     pub(crate) signals: &'a [HookOutcome],
     pub(crate) pages_seen: u64,
     pub(crate) delivery_delay: Quantiles,
+    pub(crate) event_delay: Quantiles,
 }
 
 impl Trust {
@@ -58,6 +61,7 @@ impl Trust {
             signals,
             pages_seen,
             delivery_delay,
+            event_delay,
         } = inputs;
         let sum = |of: fn(&HookCounters) -> u64| hooks.iter().map(of).sum::<u64>();
         Self {
@@ -68,6 +72,7 @@ impl Trust {
             hooks: hooks.to_vec(),
             signals: signals.to_vec(),
             delivery_delay,
+            event_delay,
             warnings: Vec::new(),
         }
     }

@@ -15,6 +15,10 @@ use crate::{
 const MAYBE_NEAR: f64 = 0.7;
 /// How often it is asked for a domain that is not near.
 const ASK: Duration = Duration::from_millis(100);
+/// Below this share of its limit a domain is far away: on a node with a thousand domains most are,
+const FAR: f64 = 0.3;
+/// and are looked at only so often.
+const LOOK_AFAR: Duration = Duration::from_millis(250);
 
 /// A cgroup with a limit.
 pub(super) struct Domain {
@@ -27,6 +31,7 @@ pub(super) struct Domain {
     memory: OomMemory,
     share: f64,
     asked: Option<Instant>,
+    looked: Option<Instant>,
 }
 
 impl Domain {
@@ -45,6 +50,7 @@ impl Domain {
             memory: *memory,
             share: pinned_share(memory).unwrap_or(0.0),
             asked: None,
+            looked: None,
         })
     }
 
@@ -60,6 +66,11 @@ impl Domain {
 
     /// How near it is.
     pub(super) fn look(&mut self) -> f64 {
+        let recently = |looked: Instant| looked.elapsed() < LOOK_AFAR;
+        if self.share < FAR && self.looked.is_some_and(recently) {
+            return self.share;
+        }
+        self.looked = Some(Instant::now());
         let usage = match self.usage.read() {
             Ok(Some(bytes)) => bytes,
             // Gone: the next snapshot leaves it out.

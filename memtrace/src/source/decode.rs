@@ -74,7 +74,10 @@ pub fn decode(bytes: &[u8], received_ns: u64, callers: &Callers) -> Result<Input
         Tag::File => file(bytes).map(Input::File),
         Tag::Task => Ok(Input::Task(task(&fixed(bytes, "task")?))),
         Tag::Reclaim => reclaim(&fixed(bytes, "reclaim pass")?, callers).map(Input::Reclaim),
-        Tag::Victim => Ok(Input::Victim(oom::victim(&fixed(bytes, "victim")?))),
+        Tag::Victim => {
+            let record = fixed(bytes, "victim")?;
+            Ok(Input::Victim(oom::victim(&record, received_ns)))
+        }
         Tag::OomKill => Ok(Input::OomKill(oom::kill(&fixed(bytes, "OOM kill")?))),
         Tag::OomCandidate => {
             let candidate = oom::candidate(&fixed(bytes, "OOM candidate")?);

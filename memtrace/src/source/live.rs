@@ -107,6 +107,11 @@ impl Live {
         &self.attached.outcomes
     }
 
+    /// The programs in the kernel.
+    pub fn attached(&mut self) -> &mut Attached {
+        &mut self.attached
+    }
+
     /// Records that could not be decoded: a programming error, never silent.
     pub fn undecodable(&self) -> u64 {
         self.undecodable

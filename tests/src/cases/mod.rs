@@ -17,6 +17,7 @@ mod degraded;
 mod dirty;
 mod exact;
 mod footprint;
+mod instructions;
 mod long_window;
 mod oom;
 mod oom_accuracy;
@@ -157,6 +158,7 @@ cases! {
     agent_runs_from_its_image: agent_image::documented_capabilities,
     agent_is_scraped_by_prometheus: agent_prometheus::scrapes,
     agent_alert_rules_hold: agent_prometheus::alert_rules,
+    verified_instructions: instructions::verified,
     binary_size: footprint::binary_size,
     attach_time: footprint::attach_time,
 }

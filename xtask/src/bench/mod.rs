@@ -2,6 +2,7 @@
 
 mod accuracy;
 mod case;
+mod cost;
 mod long;
 mod oom;
 mod windows;
@@ -21,6 +22,8 @@ enum What {
     Oom(oom::Args),
     /// What a long session costs in memory, and what its answer is worth: docs/LONG-WINDOWS.md.
     Long(long::Args),
+    /// What memtrace costs, beside its peers: docs/COST.md. Installs the peers; as root.
+    Cost(cost::Args),
 }
 
 /// Runs `cargo xtask bench`.
@@ -28,5 +31,6 @@ pub fn run(args: &Args) -> Result<()> {
     match &args.what {
         What::Oom(args) => oom::run(args),
         What::Long(args) => long::run(args),
+        What::Cost(args) => cost::run(args),
     }
 }

@@ -161,7 +161,8 @@ fn newest(offered: Vec<Package>) -> Result<Option<Package>> {
     Ok(best)
 }
 
-fn cache_folder() -> Result<PathBuf> {
+/// Where downloads are kept: below `$XDG_CACHE_HOME`, else `~/.cache`.
+pub(crate) fn cache_folder() -> Result<PathBuf> {
     let base = match std::env::var_os("XDG_CACHE_HOME").filter(|v| !v.is_empty()) {
         Some(dir) => PathBuf::from(dir),
         None => {

@@ -3,10 +3,10 @@
 //! Everything is downloaded from Debian into the user's cache folder and run from
 //! there; nothing is installed, and no root or KVM is needed.
 
-mod apt;
+pub(crate) mod apt;
 mod cpio;
 mod doctor;
-mod fetch;
+pub(crate) mod fetch;
 mod guest;
 mod image;
 mod kernels;

@@ -89,6 +89,7 @@ fn an_hour_of_litter_stays_small_and_adds_up() {
             aggregator.apply(&Input::Run(log));
             aggregator.apply(&Input::Victim(VictimEvent {
                 time_ns: number,
+                received_ns: None,
                 victim: own(number as u32),
                 trigger: own(1),
             }));

@@ -32,12 +32,12 @@ use crate::{
 
 /// Programs in the kernel, attached until this is dropped.
 pub struct Attached {
-    ebpf: Ebpf,
+    pub(super) ebpf: Ebpf,
     /// What became of each signal.
     pub outcomes: Vec<HookOutcome>,
-    probes: Vec<Probe>,
+    pub(super) probes: Vec<Probe>,
     /// Dropped to detach: programs and their counters outlive it.
-    links: Vec<Link>,
+    pub(super) links: Vec<Link>,
     /// The flush program is loaded.
     flushes: bool,
     stats: PerCpuArray<MapData, HookStats>,

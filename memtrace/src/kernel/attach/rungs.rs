@@ -165,7 +165,7 @@ fn with_program<T>(
 }
 
 /// Loads and attaches one program. An iterator is only loaded: it is attached anew for each scan.
-fn attach_one(
+pub(super) fn attach_one(
     program: &mut Program,
     attach: AttachPoint,
     btf: &Btf,

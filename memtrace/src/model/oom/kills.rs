@@ -215,15 +215,17 @@ impl Kills {
                 && (age_ns < SETTLED_NS || chosen && kill.victim.pid == marked.pid)
         });
         match last {
-            Some(kill) if kill.victim.pid == marked.pid => kill.marked_ns = Some(event.time_ns),
+            Some(kill) if kill.victim.pid == marked.pid => kill.marked_by(event),
             Some(kill) if kill.choice.is_some() => {
-                kill.marked_ns = Some(event.time_ns);
+                kill.marked_by(event);
                 kill.also_killed.push(marked.clone());
             }
-            _ => self.open(KillReport {
-                marked_ns: Some(event.time_ns),
-                ..KillReport::new(event.time_ns, marked.clone(), event.trigger.clone())
-            }),
+            _ => {
+                let mut kill =
+                    KillReport::new(event.time_ns, marked.clone(), event.trigger.clone());
+                kill.marked_by(event);
+                self.open(kill);
+            }
         }
     }
 

@@ -4,7 +4,9 @@ use super::{
     badness::badness,
     eligible::{Turn, turn},
 };
-use crate::input::{OomCandidateEvent, OomKillEvent, OomLogEvent, OwnedBy, RssCounters};
+use crate::input::{
+    OomCandidateEvent, OomKillEvent, OomLogEvent, OwnedBy, RssCounters, VictimEvent,
+};
 
 /// The kernel log's report of a kill is read this long before or after the hook's record at most.
 const SAME_NS: u64 = 4_000_000_000;
@@ -64,6 +66,8 @@ pub struct KillReport {
     /// prints between the choice and the mark can take seconds on a slow console. `None` if the hook
     /// is off, and of a victim that had gone meanwhile.
     pub marked_ns: Option<u64>,
+    /// From the mark to userspace reading of it, ns; `None` as `marked_ns`, and of old recordings.
+    pub delivered_after_ns: Option<u64>,
     /// Processes that die with the victim: its group.
     pub also_killed: Vec<OwnedBy>,
     /// From the mark to the end of the reaper's work, ns; `None` if it was not seen.
@@ -83,11 +87,19 @@ impl KillReport {
             choice: None,
             candidates: Vec::new(),
             marked_ns: None,
+            delivered_after_ns: None,
             also_killed: Vec::new(),
             reaped_after_ns: None,
             gone_after_ns: None,
             log: None,
         }
+    }
+
+    /// It, or a member of its group, was marked.
+    pub(super) fn marked_by(&mut self, event: &VictimEvent) {
+        self.marked_ns = Some(event.time_ns);
+        let delivered = |read_ns: u64| read_ns.saturating_sub(event.time_ns);
+        self.delivered_after_ns = event.received_ns.map(delivered);
     }
 
     /// When it was killed: marked, if the mark was seen, else chosen.

@@ -375,6 +375,7 @@ fn oom_kill() {
     let explanation = Story::begin()
         .and(Input::Victim(VictimEvent {
             time_ns: 1,
+            received_ns: None,
             victim: owned(100, "java"),
             trigger: owned(101, "sh"),
         }))

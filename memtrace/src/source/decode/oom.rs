@@ -21,8 +21,9 @@ fn owned_by(pid: u32, comm: &[u8; COMM_BYTES], memcg_id: u64, start_ns: u64) -> 
     }
 }
 
-pub(super) fn victim(record: &VictimRecord) -> VictimEvent {
+pub(super) fn victim(record: &VictimRecord, received_ns: u64) -> VictimEvent {
     VictimEvent {
+        received_ns: Some(received_ns),
         time_ns: record.header.sent_ns,
         victim: owned_by(
             record.victim_tgid,

@@ -367,6 +367,7 @@ fn a_task_a_reclaim_pass_and_a_victim_keep_every_field() {
     };
     let victim = VictimEvent {
         time_ns: 70,
+        received_ns: Some(RECEIVED_NS),
         victim: OwnedBy {
             pid: 10,
             comm: None,

@@ -19,6 +19,7 @@ pub(super) struct TrustJson<'a> {
     signals: Vec<SignalJson<'a>>,
     hooks: Vec<HookJson<'a>>,
     delivery_delay: QuantilesJson,
+    event_delay: QuantilesJson,
     warnings: Vec<WarningJson>,
 }
 
@@ -75,6 +76,7 @@ impl<'a> From<&'a Trust> for TrustJson<'a> {
             signals: trust.signals.iter().map(SignalJson::from).collect(),
             hooks: trust.hooks.iter().map(HookJson::from).collect(),
             delivery_delay: QuantilesJson::from(trust.delivery_delay),
+            event_delay: QuantilesJson::from(trust.event_delay),
             warnings: trust.warnings.iter().map(WarningJson::from).collect(),
         }
     }

@@ -184,6 +184,14 @@ fn agent(all: &Snapshot, to: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Erro
     )?;
     gauges(
         to,
+        seconds(
+            "memtrace_agent_read_duration",
+            "How long reading the watched cgroups took of it",
+        ),
+        [(Set::new(), health.read_seconds)],
+    )?;
+    gauges(
+        to,
         plain("memtrace_agent_build_info", "The version; 1"),
         [(vec![("version", env!("CARGO_PKG_VERSION"))], 1.0)],
     )

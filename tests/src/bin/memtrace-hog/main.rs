@@ -4,6 +4,7 @@
 //! Commands that hold something print `{"event":"holding",...}` once it is all there. A `--hold`
 //! of 0 waits for end-of-file on standard input instead of a time.
 
+mod cost;
 mod files;
 mod herd;
 mod kernel;
@@ -50,6 +51,36 @@ enum What {
     Reread {
         file: PathBuf,
         times: u32,
+    },
+    /// Write a new FILE of MIB by pages, read it twice, and time the second pass.
+    SecondRead {
+        file: PathBuf,
+        mib: usize,
+        /// Stay on this CPU.
+        #[arg(long)]
+        cpu: Option<usize>,
+        /// Again and again for so long.
+        #[arg(long, default_value_t = 0.0)]
+        seconds: f64,
+    },
+    /// Start a program and touch new memory, TURNS times.
+    Faults {
+        turns: u32,
+    },
+    /// Read a FILE of MIB that is all hole, TIMES over.
+    Holes {
+        file: PathBuf,
+        mib: u64,
+        times: u32,
+    },
+    /// Make CGROUPS cgroups with a limit, and TASKS idle processes in them.
+    Crowd {
+        parent: PathBuf,
+        cgroups: usize,
+        tasks: usize,
+        /// The file of the limit.
+        #[arg(long)]
+        limit: String,
     },
     /// Let the kernel drop FILE's pages (`POSIX_FADV_DONTNEED`).
     Fadvise {
@@ -209,6 +240,20 @@ fn main() -> anyhow::Result<()> {
         What::PageTables { tables, hold } => kernel::page_tables(tables, hold),
         What::AnonAgain { bytes } => memory::anon_again(bytes),
         What::SplitHuge { bytes, hold } => memory::split_huge(bytes, hold),
+        What::SecondRead {
+            file,
+            mib,
+            cpu,
+            seconds,
+        } => cost::second_read(&file, mib, cpu, seconds),
+        What::Faults { turns } => cost::faults(turns),
+        What::Holes { file, mib, times } => cost::holes(&file, mib, times),
+        What::Crowd {
+            parent,
+            cgroups,
+            tasks,
+            limit,
+        } => cost::crowd(&parent, cgroups, tasks, &limit),
         What::Reread { file, times } => files::reread(&file, times),
         What::Fadvise { file } => files::fadvise(&file),
         What::Anon {

@@ -46,6 +46,7 @@ fn owned(pid: u32) -> OwnedBy {
 fn victim(time_ns: u64, pid: u32, trigger: u32) -> Input {
     Input::Victim(VictimEvent {
         time_ns,
+        received_ns: None,
         victim: owned(pid),
         trigger: owned(trigger),
     })
@@ -234,6 +235,7 @@ fn a_pid_that_came_again_is_not_the_process_foretold() {
         kills.apply(&Input::OomSnapshot(Box::new(look(980 * MS, &herd))));
         kills.apply(&Input::Victim(VictimEvent {
             time_ns: 1_000 * MS,
+            received_ns: None,
             victim: again.clone(),
             trigger: owned(3),
         }));

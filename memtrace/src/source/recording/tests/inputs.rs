@@ -49,6 +49,7 @@ pub(super) fn every_input() -> Vec<Input> {
         }),
         Input::Victim(VictimEvent {
             time_ns: 3,
+            received_ns: None,
             victim: OwnedBy {
                 pid: 4711,
                 comm: None,

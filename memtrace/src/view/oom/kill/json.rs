@@ -45,6 +45,7 @@ pub fn value(story: &KillStory, facts: &OomWatchFacts) -> Value {
         "also_killed": also_killed(story),
         "reaped_after_seconds": report.reaped_after_ns.map(seconds),
         "gone_after_seconds": report.gone_after_ns.map(seconds),
+        "delivered_after_seconds": report.delivered_after_ns.map(seconds),
         "at_kill": story.at_kill.as_ref().map(at_kill),
         "window": story.window.as_ref().map(window),
         "foretold": story.foretold.as_ref().map(foretold),

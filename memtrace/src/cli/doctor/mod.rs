@@ -1,6 +1,10 @@
 //! `memtrace doctor`.
 
-use std::{fmt::Write as _, process::ExitCode};
+mod cost;
+mod load;
+mod scan;
+
+use std::{fmt::Write as _, process::ExitCode, time::Duration};
 
 use clap::Args;
 use memtrace::{
@@ -14,6 +18,7 @@ use memtrace::{
 };
 use serde_json::{Value, json};
 
+use self::{cost::Cost, scan::Scan};
 use super::{Output, failure::Failure, print};
 
 /// What this kernel allows, hook by hook, and how to get more.
@@ -27,19 +32,40 @@ pub struct Doctor {
     /// How to print the answer
     #[arg(short, long, value_enum, default_value = "text")]
     output: Output,
+    /// Measure what each hook costs on this machine, for TIME
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = humantime::parse_duration,
+        num_args = 0..=1,
+        default_missing_value = "5s"
+    )]
+    cost: Option<Duration>,
 }
 
 impl Doctor {
     /// Loads and attaches every hook, and takes them off again.
     pub fn run(self, load: &LoadOptions) -> Result<ExitCode, Failure> {
-        let kernel = KernelFacts::gather()?;
+        let mut kernel = KernelFacts::gather()?;
         let hierarchy = Hierarchy::find();
         let attached = attach::attach(&kernel, plan::plan(&kernel, true, &load.without), load)
             .map_err(|error| match error {
                 attach::AttachError::NotPermitted => Failure::unsupported(error),
                 error => Failure::failed(error),
             })?;
-        let hooks = &attached.outcomes;
+        let hooks = attached.outcomes.clone();
+        let programs = attached.verified_instructions();
+        // Measured are the hooks of an explanation, without these.
+        drop(attached);
+        let cost = self
+            .cost
+            .map(|time| Cost::measure(&kernel, load, time))
+            .transpose()?;
+        kernel.find_symbols();
+        let scan = match (self.cost, &hierarchy) {
+            (Some(_), Ok(hierarchy)) => Some(Scan::measure(&kernel, hierarchy)),
+            _ => None,
+        };
         let cgroup = match &hierarchy {
             Ok(hierarchy) => format!(
                 "{:?}, mounted at {}",
@@ -49,8 +75,25 @@ impl Doctor {
             Err(error) => error.to_string(),
         };
         let text = match self.output {
-            Output::Text => text(&kernel, &cgroup, hooks),
-            Output::Json => format!("{:#}\n", as_json(&kernel, &cgroup, hooks)),
+            Output::Text => {
+                let cost = cost.as_ref().map(Cost::text).unwrap_or_default();
+                let scan = scan.as_ref().map(Scan::text).unwrap_or_default();
+                format!("{}{cost}{scan}", text(&kernel, &cgroup, &hooks))
+            }
+            Output::Json => {
+                let mut answer = as_json(&kernel, &cgroup, &hooks);
+                answer["programs"] = programs
+                    .iter()
+                    .map(|(name, count)| json!({"program": name, "verified_instructions": count}))
+                    .collect();
+                if let Some(cost) = &cost {
+                    answer["cost"] = cost.json();
+                }
+                if let Some(scan) = &scan {
+                    answer["scan"] = scan.json();
+                }
+                format!("{answer:#}\n")
+            }
         };
         print(&text)?;
         Ok(ExitCode::SUCCESS)
