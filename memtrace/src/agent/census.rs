@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    cgroup::{CgroupError, CgroupHandle, Hierarchy, Visit, walk},
+    cgroup::{CgroupError, CgroupHandle, Hierarchy, Look, RiskSample, Visit, WatchedCgroup, walk},
     identity::{Level, identify},
-    input::CgroupSample,
 };
 
 /// What became of the tree since the last look.
@@ -21,9 +20,7 @@ pub(super) struct Changes {
 #[derive(Debug)]
 pub(super) struct Reading {
     pub(super) id: u64,
-    pub(super) sample: CgroupSample,
-    /// What `memory.min` protects.
-    pub(super) min_bytes: u64,
+    pub(super) sample: RiskSample,
 }
 
 /// See the module.
@@ -31,7 +28,7 @@ pub(super) struct Census {
     hierarchy: Hierarchy,
     max_watched: usize,
     known: BTreeMap<u64, Level>,
-    watched: BTreeMap<u64, CgroupHandle>,
+    watched: BTreeMap<u64, WatchedCgroup>,
     unwatched: usize,
     /// Every file is read into it.
     buffer: Vec<u8>,
@@ -71,7 +68,10 @@ impl Census {
                 && is_of_interest(level, &handle)
             {
                 match self.watched.len() < self.max_watched {
-                    true => _ = self.watched.insert(id, handle),
+                    true => {
+                        let watched = WatchedCgroup::new(hierarchy.version(), handle).ok();
+                        self.watched.extend(watched.map(|watched| (id, watched)));
+                    }
                     false => self.unwatched += 1,
                 }
             }
@@ -87,26 +87,17 @@ impl Census {
     }
 
     /// Reads what is watched. A cgroup that has vanished is left out: the next census tells.
-    pub(super) fn read(&mut self) -> Vec<Reading> {
+    pub(super) fn read(&mut self, look: Look) -> Vec<Reading> {
         let buffer = &mut self.buffer;
-        let read = |(id, handle): (&u64, &CgroupHandle)| {
-            let both = handle
-                .sample_of_risk(buffer)
-                .and_then(|sample| Ok((sample, handle.min_bytes(buffer)?)));
-            match both {
-                Ok((sample, min_bytes)) => Some(Reading {
-                    id: *id,
-                    sample,
-                    min_bytes,
-                }),
-                Err(CgroupError::Gone { .. } | CgroupError::NoMemoryController { .. }) => None,
-                Err(error) => {
-                    log::debug!("{error}");
-                    None
-                }
+        let read = |(id, watched): (&u64, &mut WatchedCgroup)| match watched.sample(look, buffer) {
+            Ok(sample) => Some(Reading { id: *id, sample }),
+            Err(CgroupError::Gone { .. } | CgroupError::NoMemoryController { .. }) => None,
+            Err(error) => {
+                log::debug!("{error}");
+                None
             }
         };
-        self.watched.iter().filter_map(read).collect()
+        self.watched.iter_mut().filter_map(read).collect()
     }
 
     /// How many are watched, and how many more would be, were there room.

@@ -28,7 +28,7 @@ use super::{
     state::State,
 };
 use crate::{
-    cgroup::{CgroupHandle, Hierarchy, MountError},
+    cgroup::{CgroupHandle, Hierarchy, Look, MountError},
     identity::{LogLinks, OciFolders},
     input::{Input, OomSnapshot},
     kernel::{
@@ -43,7 +43,7 @@ use crate::{
     view::oom::report::{self, Uncounted, Who},
 };
 
-/// How often the cgroup tree is walked and the kubelet's links are listed.
+/// How often the cgroup tree is walked, the kubelet's links are listed and cgroups are read wholly.
 const CENSUS: Duration = Duration::from_secs(5);
 /// How often what was told of is kept, besides with each report.
 const BALANCE: Duration = Duration::from_secs(60);
@@ -150,6 +150,7 @@ pub async fn run(
         publish,
         announce,
         failures: 0,
+        node_kills: None,
         next_census: None,
         next_balance: Instant::now() + BALANCE,
     };
@@ -173,10 +174,12 @@ struct Agent<A> {
     /// Those of a day.
     shapes: Shapes,
     /// The last but one snapshot of processes.
-    before: Option<Box<OomSnapshot>>,
+    before: Option<Arc<OomSnapshot>>,
     publish: watch::Sender<Option<Arc<Snapshot>>>,
     announce: A,
     failures: u64,
+    /// The machine's count of kills as of the last whole look.
+    node_kills: Option<u64>,
     next_census: Option<Instant>,
     next_balance: Instant,
 }
@@ -289,19 +292,26 @@ impl<A: FnMut(&Report)> Agent<A> {
 
     fn tick(&mut self, watch: Option<&OomWatch>) {
         let start = Instant::now();
+        let mut look = Look::Part;
         if self.next_census.is_none_or(|next| next <= start) {
             self.next_census = Some(start + CENSUS);
             self.take_census();
+            look = Look::Whole;
         }
-        let node = match node::read(self.census.hierarchy(), self.root.as_ref()) {
+        let mut node = match node::read(self.census.hierarchy(), self.root.as_ref()) {
             Ok(node) => node,
             Err(error) => {
                 log::error!("reading /proc/meminfo: {error}");
                 return;
             }
         };
+        // Held against the cgroups' counts, so it is of the same moment as they are.
+        match look {
+            Look::Whole => self.node_kills = node.oom_kills,
+            Look::Part => node.oom_kills = self.node_kills,
+        }
         let reading = Instant::now();
-        let readings = self.census.read();
+        let readings = self.census.read(look);
         let read_seconds = reading.elapsed().as_secs_f64();
         let now_ns = monotonic_ns();
         let untold = self.state.learn(now_ns, &readings, &node);

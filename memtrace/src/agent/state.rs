@@ -118,12 +118,8 @@ impl State {
         node: &NodeSample,
     ) -> Vec<Untold> {
         let mut counts = Vec::new();
-        for Reading {
-            id,
-            sample,
-            min_bytes,
-        } in readings
-        {
+        for Reading { id, sample } in readings {
+            let (sample, min_bytes) = (&sample.cgroup, sample.min_bytes);
             let Some(path) = self.paths.get(id) else {
                 continue;
             };
@@ -132,9 +128,9 @@ impl State {
                 ..Watched::default()
             });
             let thrash = watched.thrash.learn(now_ns, sample);
-            let room = Room::of_cgroup(sample, *min_bytes);
+            let room = Room::of_cgroup(sample, min_bytes);
             watched.risk = watched.domain.learn(now_ns, room, thrash);
-            watched.unreclaimable_bytes = pinned(sample, *min_bytes);
+            watched.unreclaimable_bytes = pinned(sample, min_bytes);
             watched.latest = *sample;
             if let Some(count) = sample.events.oom_kill {
                 let depth = path.matches('/').count();

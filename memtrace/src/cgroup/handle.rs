@@ -7,7 +7,11 @@ use rustix::{
     io::retry_on_intr,
 };
 
-use super::{CgroupError, CgroupReader, kernel_file::KernelFile, reader::Files};
+use super::{
+    CgroupError, CgroupReader,
+    kernel_file::KernelFile,
+    reader::{Files, Kept},
+};
 use crate::input::{CgroupSample, CgroupVersion};
 
 /// An open cgroup directory. Its files are opened for each sample: an open kernel file keeps a page
@@ -44,19 +48,25 @@ impl CgroupHandle {
         self.reader(Files::All, Vec::new())?.sample()
     }
 
+    /// Opens what is read so often that it stays open.
+    pub(super) fn keep(&self) -> Result<Kept, CgroupError> {
+        Kept::open(self.version, &self.directory, &self.fd)
+    }
+
     /// Usage, statistics, limit, swap, kills and stalls, as they are now; the rest of the sample is
     /// unknown. `buffer` grows as needed, and is meant to be used again.
-    ///
-    /// # Errors
-    /// As [`CgroupReader::sample`].
-    pub fn sample_of_risk(&self, buffer: &mut Vec<u8>) -> Result<CgroupSample, CgroupError> {
-        let mut reader = self.reader(Files::OfRisk, std::mem::take(buffer))?;
+    pub(super) fn sample_of_risk(
+        &self,
+        kept: &Kept,
+        buffer: &mut Vec<u8>,
+    ) -> Result<CgroupSample, CgroupError> {
+        let mut reader = self.reader(Files::OfRisk(kept), std::mem::take(buffer))?;
         let sample = reader.sample();
         *buffer = reader.into_buffer();
         sample
     }
 
-    fn reader(&self, files: Files, buffer: Vec<u8>) -> Result<CgroupReader, CgroupError> {
+    fn reader(&self, files: Files<'_>, buffer: Vec<u8>) -> Result<CgroupReader, CgroupError> {
         CgroupReader::open_at(self.version, &self.directory, &self.fd, files, buffer)
     }
 
@@ -120,7 +130,10 @@ mod tests {
         let mut buffer = Vec::new();
         assert_eq!(handle.min_bytes(&mut buffer).unwrap(), u64::MAX);
         tree.write("a/memory.peak", "5000\n");
-        let (all, of_risk) = (handle.sample().unwrap(), handle.sample_of_risk(&mut buffer));
+        let (all, of_risk) = (
+            handle.sample().unwrap(),
+            handle.sample_of_risk(&handle.keep().unwrap(), &mut buffer),
+        );
         assert_eq!(all.usage_peak_bytes, Some(5000));
         assert_eq!(
             of_risk.unwrap(),

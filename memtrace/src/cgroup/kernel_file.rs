@@ -13,12 +13,12 @@ use rustix::{
 
 use super::CgroupError;
 
-/// An open file of a cgroup directory.
-#[derive(Debug)]
+/// An open file of a cgroup directory; a clone is the same open file.
+#[derive(Clone, Debug)]
 pub(super) struct KernelFile {
     directory: Arc<Path>,
     name: &'static str,
-    fd: OwnedFd,
+    fd: Arc<OwnedFd>,
 }
 
 impl KernelFile {
@@ -34,7 +34,7 @@ impl KernelFile {
             Ok(fd) => Ok(Some(Self {
                 directory: Arc::clone(directory),
                 name,
-                fd,
+                fd: Arc::new(fd),
             })),
             Err(Errno::NOENT | Errno::OPNOTSUPP) => Ok(None),
             Err(errno) => {

@@ -23,6 +23,7 @@ mod target;
 mod tree;
 mod unit;
 mod usage;
+mod watched;
 
 #[cfg(test)]
 mod fixture;
@@ -44,6 +45,7 @@ pub use self::{
     target::{Places, TargetError, resolve_target},
     tree::{Visit, find_by_id, members, walk},
     usage::UsageFile,
+    watched::{Look, RiskSample, WatchedCgroup},
 };
 pub(crate) use self::{
     container::id_in_name as container_id_in,

@@ -25,13 +25,47 @@ const MAX_PAGE_SIZE_BYTES: u64 = 64 << 10;
 pub(super) const UNLIMITED_BYTES: u64 = i64::MAX as u64 - MAX_PAGE_SIZE_BYTES;
 
 /// Which files are read: a file that is opened anew each time takes as long to open as to read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Files {
+pub(super) enum Files<'a> {
     /// All there are.
     All,
-    /// What a risk is reckoned from: usage, statistics, limit, swap where there is any, kills, stalls.
-    /// The rest stays unknown.
-    OfRisk,
+    /// What a risk is reckoned from: usage and statistics, which are open already, limit, swap where
+    /// there is any, kills, stalls. The rest stays unknown.
+    OfRisk(&'a Kept),
+}
+
+/// What is read so often that it stays open.
+#[derive(Clone, Debug)]
+pub(super) struct Kept {
+    pub(super) stat: KernelFile,
+    pub(super) usage: Option<KernelFile>,
+}
+
+impl Kept {
+    /// Opens them in an open cgroup directory.
+    ///
+    /// # Errors
+    /// [`CgroupError::Gone`] if there is no such directory, [`CgroupError::NoMemoryController`]
+    /// if it has no `memory.stat`, [`CgroupError::Io`] if a file may not be opened.
+    pub(super) fn open(
+        version: CgroupVersion,
+        directory: &Arc<Path>,
+        fd: impl AsFd,
+    ) -> Result<Self, CgroupError> {
+        let Some(stat) = KernelFile::open(directory, &fd, "memory.stat")? else {
+            let directory = directory.to_path_buf();
+            // An open directory of a removed cgroup has no files either.
+            return Err(match directory.exists() {
+                true => CgroupError::NoMemoryController { directory },
+                false => CgroupError::Gone { directory },
+            });
+        };
+        let usage = match version {
+            CgroupVersion::V1 => "memory.usage_in_bytes",
+            CgroupVersion::V2 => "memory.current",
+        };
+        let usage = KernelFile::open(directory, &fd, usage)?;
+        Ok(Self { stat, usage })
+    }
 }
 
 /// The memory files of one cgroup, kept open: a cgroup that is removed and made again under the
@@ -77,7 +111,7 @@ impl CgroupReader {
         version: CgroupVersion,
         directory: &Arc<Path>,
         fd: impl AsFd,
-        files: Files,
+        files: Files<'_>,
         buffer: Vec<u8>,
     ) -> Result<Self, CgroupError> {
         let file = |name| KernelFile::open(directory, &fd, name);
@@ -90,19 +124,15 @@ impl CgroupReader {
             CgroupVersion::V2 => file(v2),
         };
 
-        let Some(stat) = file("memory.stat")? else {
-            let directory = directory.to_path_buf();
-            // An open directory of a removed cgroup has no files either.
-            return Err(match directory.exists() {
-                true => CgroupError::NoMemoryController { directory },
-                false => CgroupError::Gone { directory },
-            });
+        let (Kept { stat, usage }, all) = match files {
+            Files::All => (Kept::open(version, directory, &fd)?, true),
+            Files::OfRisk(kept) => (kept.clone(), false),
         };
         let mut own = Self {
             version,
             directory: Arc::clone(directory),
             stat,
-            usage: of("memory.usage_in_bytes", "memory.current")?,
+            usage,
             peak: None,
             limit: of("memory.limit_in_bytes", "memory.max")?,
             high: None,
@@ -114,11 +144,11 @@ impl CgroupReader {
             pressure: only(CgroupVersion::V2, "memory.pressure")?,
             buffer,
         };
-        if files == Files::All || rustix::system::sysinfo().totalswap != 0 {
+        if all || rustix::system::sysinfo().totalswap != 0 {
             own.swap = of("memory.memsw.usage_in_bytes", "memory.swap.current")?;
             own.swap_limit = of("memory.memsw.limit_in_bytes", "memory.swap.max")?;
         }
-        if files == Files::All {
+        if all {
             own.peak = of("memory.max_usage_in_bytes", "memory.peak")?;
             own.high = only(CgroupVersion::V2, "memory.high")?;
             own.kmem = only(CgroupVersion::V1, "memory.kmem.usage_in_bytes")?;
@@ -235,7 +265,10 @@ fn node_swap_cache_bytes() -> Option<u64> {
 }
 
 /// The one number of a file, if there is such a file.
-fn number(file: Option<&KernelFile>, buffer: &mut Vec<u8>) -> Result<Option<u64>, CgroupError> {
+pub(super) fn number(
+    file: Option<&KernelFile>,
+    buffer: &mut Vec<u8>,
+) -> Result<Option<u64>, CgroupError> {
     file.map_or(Ok(None), |file| file.read_number(buffer))
 }
 

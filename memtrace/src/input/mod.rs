@@ -26,6 +26,8 @@ pub use self::{
         TaskUsage, Timestamp,
     },
 };
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 /// One thing the model learns, in the order it learned it.
@@ -51,8 +53,8 @@ pub enum Input {
     OomCandidate(Box<OomCandidateEvent>),
     /// The OOM reaper at work.
     OomReap(OomReapEvent),
-    /// What decides whom the OOM killer would choose.
-    OomSnapshot(Box<OomSnapshot>),
+    /// What decides whom the OOM killer would choose; shared, since of a large node it is megabytes.
+    OomSnapshot(Arc<OomSnapshot>),
     /// What is known of this kernel, for `oom watch`; always first there.
     OomWatch(Box<OomWatchFacts>),
     /// A kill in the kernel log's words.

@@ -15,10 +15,8 @@ use crate::{
 const MAYBE_NEAR: f64 = 0.7;
 /// How often it is asked for a domain that is not near.
 const ASK: Duration = Duration::from_millis(100);
-/// Below this share of its limit a domain is far away: on a node with a thousand domains most are,
+/// Below this share of its limit a domain is far away: on a node with a thousand domains most are.
 const FAR: f64 = 0.3;
-/// and are looked at only so often.
-const LOOK_AFAR: Duration = Duration::from_millis(250);
 
 /// A cgroup with a limit.
 pub(super) struct Domain {
@@ -64,9 +62,9 @@ impl Domain {
         self.id
     }
 
-    /// How near it is.
-    pub(super) fn look(&mut self) -> f64 {
-        let recently = |looked: Instant| looked.elapsed() < LOOK_AFAR;
+    /// How near it is; as of the last look, if it was far away and that is not `afar` ago.
+    pub(super) fn look(&mut self, afar: Duration) -> f64 {
+        let recently = |looked: Instant| looked.elapsed() < afar;
         if self.share < FAR && self.looked.is_some_and(recently) {
             return self.share;
         }

@@ -1,6 +1,6 @@
 //! Everything that tells of kills, gathered into one stream of inputs.
 
-use std::{collections::BTreeSet, io};
+use std::{collections::BTreeSet, io, sync::Arc};
 
 use rustix::{
     fd::OwnedFd,
@@ -97,7 +97,7 @@ impl OomWatch {
         tokio::select! {
             ready = self.live.readable() => ready?,
             Some(snapshot) = self.snapshots.recv() => {
-                sink(Input::OomSnapshot(Box::new(snapshot)));
+                sink(Input::OomSnapshot(Arc::new(snapshot)));
             }
             Some(gone) = self.gone.join_next() => match gone {
                 Ok(event) => {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{input::MemoryEvents, model::risk::Horizon};
+use crate::{cgroup::RiskSample, input::MemoryEvents, model::risk::Horizon};
 
 const MIB: u64 = 1 << 20;
 const S: u64 = 1_000_000_000;
@@ -35,11 +35,11 @@ fn reading(id: u64, used: u64, kills: u64) -> Reading {
     ] {
         sample.stat.set(key, 0);
     }
-    Reading {
-        id,
-        sample,
+    let sample = RiskSample {
+        cgroup: sample,
         min_bytes: 0,
-    }
+    };
+    Reading { id, sample }
 }
 
 fn node(kills: u64) -> NodeSample {

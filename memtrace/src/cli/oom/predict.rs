@@ -1,6 +1,12 @@
 //! `memtrace oom predict`.
 
-use std::{path::Path, path::PathBuf, process::ExitCode, thread, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 
 use clap::Args;
 use memtrace::{
@@ -55,7 +61,7 @@ impl Predict {
                 )));
             }
         };
-        let prediction = oom::predict(earlier, last);
+        let prediction = oom::predict(earlier.map(AsRef::as_ref), last);
         print(&match self.output {
             Output::Text => view::oom::text::render(&prediction),
             Output::Json => view::oom::json::render(&prediction),
@@ -63,7 +69,7 @@ impl Predict {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn live(&self) -> Result<Vec<OomSnapshot>, Failure> {
+    fn live(&self) -> Result<Vec<Arc<OomSnapshot>>, Failure> {
         let hierarchy = Hierarchy::find()?;
         let typed = self.target.as_deref();
         let cgroup = resolve_target(&hierarchy, &Places::default(), typed.unwrap_or("/"))?;
@@ -72,10 +78,10 @@ impl Predict {
         let mut snapshots = Snapshots::new(kernel, hierarchy, cgroup, self.target.clone());
         let mut taken = Vec::new();
         if !self.over.is_zero() {
-            taken.push(snapshots.take().map_err(failure)?);
+            taken.push(Arc::new(snapshots.take().map_err(failure)?));
             thread::sleep(self.over);
         }
-        taken.push(snapshots.take().map_err(failure)?);
+        taken.push(Arc::new(snapshots.take().map_err(failure)?));
         Ok(taken)
     }
 }
@@ -84,21 +90,21 @@ fn failure(error: SnapshotError) -> Failure {
     Failure::failed(error)
 }
 
-fn record(path: &Path, snapshots: &[OomSnapshot]) -> Result<(), Failure> {
+fn record(path: &Path, snapshots: &[Arc<OomSnapshot>]) -> Result<(), Failure> {
     let mut recorder = Recorder::create(path).map_err(Failure::failed)?;
     for snapshot in snapshots {
         recorder
-            .append(&Input::OomSnapshot(Box::new(snapshot.clone())))
+            .append(&Input::OomSnapshot(Arc::clone(snapshot)))
             .map_err(Failure::failed)?;
     }
     recorder.finish().map(drop).map_err(Failure::failed)
 }
 
-fn replay(path: &Path) -> Result<Vec<OomSnapshot>, Failure> {
+fn replay(path: &Path) -> Result<Vec<Arc<OomSnapshot>>, Failure> {
     let mut snapshots = Vec::new();
     for input in Replay::open(path).map_err(Failure::failed)? {
         match input {
-            Ok(Input::OomSnapshot(snapshot)) => snapshots.push(*snapshot),
+            Ok(Input::OomSnapshot(snapshot)) => snapshots.push(snapshot),
             Ok(_) => {}
             Err(damage) => {
                 return Err(Failure::failed(anyhow::anyhow!(

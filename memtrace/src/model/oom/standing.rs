@@ -2,20 +2,20 @@
 //! it came near its limit. Predictions are made from them when a kill asks for one.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
-    rc::Rc,
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
 };
 
 use super::{growth::Room, tree::Tree};
-use crate::input::{OomMemory, OomSnapshot, OomTask, OwnedBy};
+use crate::input::{OomCgroup, OomMemory, OomSnapshot, OomTask, OwnedBy};
 
-/// Newest snapshots that are all kept.
-const NEWEST: usize = 4;
+/// Newest snapshots that are kept apart from their size: the last may be later than a kill, and who
+/// grows shows from two.
+const NEWEST: usize = 3;
 /// None is kept that is older than this.
 const WINDOW_NS: u64 = 60_000_000_000;
-/// Memory files of cgroups that are kept in all: a snapshot of a thousand domains is over a MiB, and
-/// of those fewer are kept.
-const MAX_MEMORIES: usize = 8_192;
+/// All of them together: of large nodes fewer are kept.
+const MAX_BYTES: usize = 8 << 20;
 /// Share of a domain that is taken for good at which the forecast at the limit is kept.
 const NEAR: f64 = 0.8;
 /// It is forgotten when the share falls below this.
@@ -28,19 +28,25 @@ const MAX_DEAD: usize = 1_024;
 /// Two instants: the earlier, if there is one, tells who grows.
 #[derive(Clone, Debug)]
 pub(super) struct Pair {
-    pub(super) earlier: Option<Rc<OomSnapshot>>,
-    pub(super) later: Rc<OomSnapshot>,
+    pub(super) earlier: Option<Arc<OomSnapshot>>,
+    pub(super) later: Arc<OomSnapshot>,
     /// Who was killed since the later one, which does not show them: their cgroups, where known.
     dead_in: Vec<Option<u64>>,
 }
 
 impl Pair {
-    fn new(earlier: Option<Rc<OomSnapshot>>, later: Rc<OomSnapshot>) -> Self {
+    fn new(earlier: Option<Arc<OomSnapshot>>, later: Arc<OomSnapshot>) -> Self {
         Self {
             earlier,
             later,
             dead_in: Vec::new(),
         }
+    }
+
+    /// Of a domain alone.
+    fn within(&self, domain: u64) -> Self {
+        let part = |snapshot: &Arc<OomSnapshot>| Arc::new(within(snapshot, domain));
+        Self::new(self.earlier.as_ref().map(part), part(&self.later))
     }
 
     /// Without whom was killed since: a victim is gone when the next one is chosen, else the scan would
@@ -51,7 +57,7 @@ impl Pair {
             let mut left = OomSnapshot::clone(&self.later);
             let gone = left.tasks.extract_if(.., |task| is_dead(task));
             self.dead_in = gone.map(|task| task.cgroup_id).collect();
-            self.later = Rc::new(left);
+            self.later = Arc::new(left);
         }
         self
     }
@@ -80,7 +86,7 @@ struct Approach {
 /// The history.
 #[derive(Debug, Default)]
 pub(super) struct Standing {
-    history: VecDeque<Rc<OomSnapshot>>,
+    history: VecDeque<Arc<OomSnapshot>>,
     /// By the domain's cgroup, oldest first.
     near: BTreeMap<u64, Vec<Approach>>,
     /// Processes that were killed, and when.
@@ -88,9 +94,8 @@ pub(super) struct Standing {
 }
 
 impl Standing {
-    pub(super) fn learn(&mut self, snapshot: &OomSnapshot) {
-        let later = Rc::new(snapshot.clone());
-        let pair = Pair::new(self.before(&later), Rc::clone(&later));
+    pub(super) fn learn(&mut self, snapshot: &Arc<OomSnapshot>) {
+        let pair = Pair::new(self.before(snapshot), Arc::clone(snapshot));
         let now_ns = snapshot.time.monotonic_ns;
         for cgroup in &snapshot.cgroups {
             let Some(share) = cgroup.memory.as_deref().and_then(pinned_share) else {
@@ -101,7 +106,7 @@ impl Standing {
                 Some(last) if share < FAR => last.left_ns = Some(now_ns),
                 Some(_) => {}
                 None if share >= NEAR => approaches.push(Approach {
-                    pair: pair.clone(),
+                    pair: pair.within(cgroup.id),
                     left_ns: None,
                 }),
                 None => {}
@@ -117,15 +122,15 @@ impl Standing {
             approaches.retain(|one| one.left_ns.is_none_or(asked));
             !approaches.is_empty()
         });
-        self.history.push_back(later);
+        self.history.push_back(Arc::clone(snapshot));
         self.thin();
     }
 
     /// The newest snapshot that was taken before an instant, without those killed since.
     pub(super) fn pair_before(&self, time_ns: u64) -> Option<Pair> {
-        let before = |snapshot: &&Rc<OomSnapshot>| done_ns(snapshot) < time_ns;
+        let before = |snapshot: &&Arc<OomSnapshot>| done_ns(snapshot) < time_ns;
         let later = self.history.iter().rev().find(before)?;
-        let pair = Pair::new(self.before(later), Rc::clone(later));
+        let pair = Pair::new(self.before(later), Arc::clone(later));
         Some(pair.without(&self.dead_since(later, time_ns)))
     }
 
@@ -141,7 +146,7 @@ impl Standing {
 
     /// All snapshots before an instant, newest first.
     pub(super) fn before_newest_first(&self, time_ns: u64) -> impl Iterator<Item = &OomSnapshot> {
-        let before = move |snapshot: &&Rc<OomSnapshot>| done_ns(snapshot) < time_ns;
+        let before = move |snapshot: &&Arc<OomSnapshot>| done_ns(snapshot) < time_ns;
         self.history.iter().rev().filter(before).map(AsRef::as_ref)
     }
 
@@ -170,14 +175,14 @@ impl Standing {
     }
 
     /// The oldest snapshot of the time over which growth is looked at, or the next older one.
-    fn before(&self, later: &OomSnapshot) -> Option<Rc<OomSnapshot>> {
+    fn before(&self, later: &OomSnapshot) -> Option<Arc<OomSnapshot>> {
         let time_ns = later.time.monotonic_ns;
         let older = || {
             let newest_first = self.history.iter().rev();
             newest_first.filter(|snapshot| snapshot.time.monotonic_ns < time_ns)
         };
         let recent =
-            |snapshot: &&Rc<OomSnapshot>| time_ns - snapshot.time.monotonic_ns <= GROWTH_NS;
+            |snapshot: &&Arc<OomSnapshot>| time_ns - snapshot.time.monotonic_ns <= GROWTH_NS;
         older()
             .take_while(recent)
             .last()
@@ -205,7 +210,7 @@ impl Standing {
         else {
             return;
         };
-        let old = |snapshot: &Rc<OomSnapshot>| newest_ns - snapshot.time.monotonic_ns > WINDOW_NS;
+        let old = |snapshot: &Arc<OomSnapshot>| newest_ns - snapshot.time.monotonic_ns > WINDOW_NS;
         while self.history.len() > 1 && self.history.front().is_some_and(old) {
             self.history.pop_front();
         }
@@ -218,12 +223,14 @@ impl Standing {
         if let Some(place) = dense {
             self.history.remove(place);
         }
-        let mut kept: usize = self.history.iter().map(|one| memories(one)).sum();
-        while kept > MAX_MEMORIES
-            && let Some(place) = self.closest()
-            && let Some(removed) = self.history.remove(place)
-        {
-            kept -= memories(&removed);
+        let mut kept: usize = self.history.iter().map(|one| weight_bytes(one)).sum();
+        while kept > MAX_BYTES && self.history.len() > NEWEST {
+            // The oldest last: it tells the most of who grew slowly.
+            let place = self.closest().unwrap_or(0);
+            kept -= self
+                .history
+                .remove(place)
+                .map_or(0, |one| weight_bytes(&one));
         }
     }
 
@@ -240,9 +247,38 @@ impl Standing {
     }
 }
 
-fn memories(snapshot: &OomSnapshot) -> usize {
-    let with_memory = |cgroup: &&crate::input::OomCgroup| cgroup.memory.is_some();
-    snapshot.cgroups.iter().filter(with_memory).count()
+/// What it takes to keep a snapshot, roughly: names and paths are short.
+fn weight_bytes(snapshot: &OomSnapshot) -> usize {
+    let with_memory = |cgroup: &&OomCgroup| cgroup.memory.is_some();
+    let memories = snapshot.cgroups.iter().filter(with_memory).count();
+    snapshot.tasks.len() * size_of::<OomTask>()
+        + snapshot.cgroups.len() * size_of::<OomCgroup>()
+        + memories * size_of::<OomMemory>()
+}
+
+/// What of a snapshot concerns a domain: cgroups in and above it, processes in it or with memory of
+/// such. A domain may stand near its limit for months, and would else keep the whole of a large node.
+fn within(snapshot: &OomSnapshot, domain: u64) -> OomSnapshot {
+    let tree = Tree::new(snapshot);
+    let below: BTreeSet<u64> = tree.downwards(domain).into_iter().collect();
+    let above: BTreeSet<u64> = tree.upwards(domain).iter().map(|one| one.id).collect();
+    let is_in = |task: &&OomTask| task.cgroup_id.is_some_and(|id| below.contains(&id));
+    let members = snapshot.tasks.iter().filter(is_in);
+    let memories: BTreeSet<u32> = members.filter_map(|task| task.memory).collect();
+    let shares = |task: &OomTask| task.memory.is_some_and(|memory| memories.contains(&memory));
+    let cgroups = snapshot.cgroups.iter();
+    let cgroups = cgroups.filter(|one| below.contains(&one.id) || above.contains(&one.id));
+    let tasks = snapshot.tasks.iter();
+    let tasks = tasks.filter(|task| is_in(task) || shares(task));
+    OomSnapshot {
+        cgroups: cgroups.cloned().collect(),
+        tasks: tasks.cloned().collect(),
+        memtrace_version: snapshot.memtrace_version.clone(),
+        kernel_release: snapshot.kernel_release.clone(),
+        target: snapshot.target.clone(),
+        source_reason: snapshot.source_reason.clone(),
+        ..*snapshot
+    }
 }
 
 /// When all of a snapshot had been read: one under way while a process is killed may miss it.
@@ -259,7 +295,10 @@ pub fn pinned_share(memory: &OomMemory) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::tests, *};
+    use super::{
+        super::{predict_domain, tests},
+        *,
+    };
 
     #[test]
     fn of_a_thousand_domains_fewer_snapshots_are_kept_and_still_the_oldest() {
@@ -270,13 +309,46 @@ mod tests {
         for second in 0..60_u64 {
             let mut snapshot = tests::snapshot(1, cgroups.clone(), Vec::new());
             snapshot.time.monotonic_ns = second * 1_000_000_000;
-            standing.learn(&snapshot);
+            standing.learn(&Arc::new(snapshot));
         }
         let at = |place: usize| standing.history[place].time.monotonic_ns / 1_000_000_000;
         let kept = standing.history.len();
-        assert!((NEWEST + 2..=8).contains(&kept), "{kept}");
+        assert!((NEWEST + 2..=10).contains(&kept), "{kept}");
         assert_eq!(at(0), 0);
         let newest: Vec<_> = (kept - NEWEST..kept).map(at).collect();
-        assert_eq!(newest, [56, 57, 58, 59]);
+        assert_eq!(newest, [57, 58, 59]);
+    }
+    #[test]
+    fn of_a_domain_s_part_the_same_is_foretold_as_of_the_whole() {
+        let (root, pod, app, other) = (1, 10, 11, 20);
+        let cgroups = vec![
+            tests::cgroup(root, None, None),
+            tests::cgroup(pod, Some(root), Some(64)),
+            tests::cgroup(app, Some(pod), None),
+            tests::cgroup(other, Some(root), Some(64)),
+        ];
+        let mut stranger = tests::task(300, other, 9_000, 0);
+        // It has the memory of one in the domain, and dies with it.
+        stranger.memory = Some(101);
+        let tasks = vec![
+            tests::task(100, app, 4_000, 0),
+            tests::task(101, app, 9_000, 0),
+            tests::task(200, other, 12_000, 0),
+            stranger,
+        ];
+        let whole = tests::snapshot(root, cgroups, tasks);
+        let part = within(&whole, pod);
+        let ids: Vec<_> = part.cgroups.iter().map(|one| one.id).collect();
+        assert_eq!(ids, [root, pod, app]);
+        let pids: Vec<_> = part.tasks.iter().map(|task| task.pid).collect();
+        assert_eq!(pids, [100, 101, 300]);
+        let told = |snapshot: &OomSnapshot| {
+            let forecast = predict_domain(None, snapshot, Some(pod)).unwrap();
+            (
+                format!("{:?}", forecast.now),
+                format!("{:?}", forecast.at_limit),
+            )
+        };
+        assert_eq!(told(&part), told(&whole));
     }
 }

@@ -1,5 +1,7 @@
 //! Kills put together, told, and held against what stood before.
 
+use std::sync::Arc;
+
 use super::{ROOT, cgroup, snapshot, task};
 use crate::{
     input::{
@@ -97,7 +99,7 @@ fn logged(pid: u32, tasks: &[(u32, i64)]) -> OomLogEvent {
 fn told(looks: Vec<OomSnapshot>, killed: u32, log: OomLogEvent) -> KillStory {
     let mut kills = Kills::new(facts(None));
     for look in looks {
-        kills.apply(&Input::OomSnapshot(Box::new(look)));
+        kills.apply(&Input::OomSnapshot(Arc::new(look)));
     }
     kills.apply(&victim(1_000 * MS, killed, 3));
     kills.apply(&Input::OomLog(Box::new(log)));
@@ -198,7 +200,7 @@ fn a_foretold_choice_is_certain_if_the_room_that_was_left_could_not_change_it() 
         let memory = look.cgroups[1].memory.as_mut().unwrap();
         memory.sample.usage_bytes = Some(usage_mib << 20);
         let mut kills = Kills::new(facts(None));
-        kills.apply(&Input::OomSnapshot(Box::new(look)));
+        kills.apply(&Input::OomSnapshot(Arc::new(look)));
         let victims = killed_before.into_iter().map(|pid| (950 * MS, pid));
         for (at_ns, pid) in victims.chain([(1_000 * MS, 5)]) {
             kills.apply(&victim(at_ns, pid, 3));
@@ -232,7 +234,7 @@ fn a_pid_that_came_again_is_not_the_process_foretold() {
     ] {
         again.start_boottime_ns = started_ns;
         let mut kills = Kills::new(facts(None));
-        kills.apply(&Input::OomSnapshot(Box::new(look(980 * MS, &herd))));
+        kills.apply(&Input::OomSnapshot(Arc::new(look(980 * MS, &herd))));
         kills.apply(&Input::Victim(VictimEvent {
             time_ns: 1_000 * MS,
             received_ns: None,
@@ -348,7 +350,7 @@ fn a_wrong_prediction_names_its_cause() {
 fn the_dead_are_left_out_of_what_stands() {
     let mut kills = Kills::new(facts(Some("no such file")));
     let herd = [(3, 100), (4, 900), (5, 850)];
-    kills.apply(&Input::OomSnapshot(Box::new(look(980 * MS, &herd))));
+    kills.apply(&Input::OomSnapshot(Arc::new(look(980 * MS, &herd))));
     for (at_ms, pid) in [(1_000, 4), (1_001, 5)] {
         kills.apply(&victim(at_ms * MS, pid, pid));
     }
@@ -361,7 +363,7 @@ fn the_dead_are_left_out_of_what_stands() {
     }
 
     let mut kills = Kills::new(facts(None));
-    kills.apply(&Input::OomSnapshot(Box::new(look(980 * MS, &herd))));
+    kills.apply(&Input::OomSnapshot(Arc::new(look(980 * MS, &herd))));
     for (at_ms, pid) in [(1_000, 4), (1_001, 5)] {
         kills.apply(&victim(at_ms * MS, pid, 3 + pid));
         kills.apply(&Input::OomLog(Box::new(logged(pid, &herd))));
@@ -406,11 +408,11 @@ fn what_was_foretold_near_the_limit_outlives_the_kill() {
     };
     let mut kills = Kills::new(facts(None));
     for look in [full(800 * MS, 40), full(900 * MS, 54), full(980 * MS, 60)] {
-        kills.apply(&Input::OomSnapshot(Box::new(look)));
+        kills.apply(&Input::OomSnapshot(Arc::new(look)));
     }
     kills.apply(&victim(1_000 * MS, 4, 3));
     kills.apply(&Input::OomLog(Box::new(logged(4, &herd))));
-    kills.apply(&Input::OomSnapshot(Box::new(full(1_010 * MS, 20))));
+    kills.apply(&Input::OomSnapshot(Arc::new(full(1_010 * MS, 20))));
     let stories = kills.settled(1_200 * MS);
     let foretold = stories[0].foretold.as_ref().unwrap();
     let at_limit = foretold.at_limit.as_ref().unwrap();
@@ -423,7 +425,7 @@ fn what_was_foretold_near_the_limit_outlives_the_kill() {
 fn the_history_stays_small() {
     let mut kills = Kills::new(facts(None));
     for at in 0..7_000_u64 {
-        kills.apply(&Input::OomSnapshot(Box::new(look(
+        kills.apply(&Input::OomSnapshot(Arc::new(look(
             at * 10 * MS,
             &[(4, 900)],
         ))));

@@ -1,5 +1,7 @@
 //! One of each input, with every optional field both ways somewhere.
 
+use std::sync::Arc;
+
 use memtrace_ebpf::record::RunKind;
 
 use crate::input::*;
@@ -99,7 +101,7 @@ pub(super) fn every_input() -> Vec<Input> {
             tid: 4711,
             phase: OomReapPhase::Finish,
         }),
-        Input::OomSnapshot(Box::new(OomSnapshot {
+        Input::OomSnapshot(Arc::new(OomSnapshot {
             time: Timestamp {
                 unix_ns: 1,
                 monotonic_ns: 2,
