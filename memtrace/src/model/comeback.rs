@@ -1,5 +1,6 @@
 //! Would it come back? The working set at one instant, by what pressure could do with it.
 
+use super::unmapped;
 use crate::input::CgroupSample;
 
 /// A working set split by what would happen to it if the cgroup ran into its limit. The parts sum
@@ -17,8 +18,8 @@ pub struct Comeback {
     pub after_writeback_bytes: u64,
     /// Anonymous memory and shmem that fit into the swap there is.
     pub to_swap_bytes: u64,
-    /// Slab that shrinkers may free, as far as it is not in use; on v1, which does not tell it
-    /// apart, all kernel memory.
+    /// What shrinkers may free, as far as it is not in use: slab (on v1, which does not tell it apart,
+    /// all kernel memory), and what nobody maps any more of huge pages.
     pub perhaps_bytes: u64,
     /// Everything else: what there is no swap for, what is locked, kernel memory.
     pub stays_bytes: u64,
@@ -40,10 +41,12 @@ impl Comeback {
         let after_writeback_bytes = take(unclean.min(active));
         let now_bytes = take(active.saturating_sub(unclean));
         // Locked memory is on the unevictable list, so these two lists are what swap could take.
+        let unmapped_bytes = unmapped::beside_swap_cache_bytes(sample).unwrap_or(0);
         let swappable = stat.inactive_anon?.saturating_add(stat.active_anon?);
+        let swappable = swappable.saturating_sub(unmapped_bytes);
         let to_swap_bytes = take(swappable.min(sample.swap_available_bytes?));
         let slab_bytes = stat.slab_reclaimable.or(sample.kmem_bytes);
-        let perhaps_bytes = take(slab_bytes.unwrap_or(0));
+        let perhaps_bytes = take(slab_bytes.unwrap_or(0).saturating_add(unmapped_bytes));
         Some(Self {
             now_bytes,
             after_writeback_bytes,

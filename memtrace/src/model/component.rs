@@ -11,6 +11,9 @@ pub enum ComponentName {
     FileOther,
     /// Anonymous memory that is mapped.
     Anon,
+    /// On the LRU lists, but mapped by nobody and in no file: of huge pages what was given back,
+    /// mostly.
+    LruUnmapped,
     /// tmpfs, memfd, SysV and shared anonymous memory.
     Shmem,
     /// Slab that shrinkers can free: dentries, inodes.
@@ -44,6 +47,7 @@ impl ComponentName {
             Self::ActiveFile => "active_file",
             Self::FileOther => "file_other",
             Self::Anon => "anon",
+            Self::LruUnmapped => "lru_unmapped",
             Self::Shmem => "shmem",
             Self::SlabReclaimable => "slab_reclaimable",
             Self::SlabUnreclaimable => "slab_unreclaimable",
@@ -131,7 +135,8 @@ impl Reclaimable {
             C::Anon | C::Shmem | C::Zswap => Self::SwapOnly {
                 available_bytes: after.swap_available_bytes,
             },
-            C::SlabReclaimable => Self::Mostly,
+            // A shrinker of the memcg splits huge pages and frees what is not used.
+            C::SlabReclaimable | C::LruUnmapped => Self::Mostly,
             C::Kernel => Self::Unknown,
             C::FileOther
             | C::SlabUnreclaimable

@@ -1,5 +1,6 @@
 //! How large the residual of a ledger may honestly be.
 
+use super::unmapped;
 use crate::input::{CgroupSample, StatError};
 
 /// The parts of the bound on `abs(unexplained)`, in bytes.
@@ -17,8 +18,8 @@ use crate::input::{CgroupSample, StatError};
 /// - **swapcache**: pages in the swap cache that nobody maps are in usage, but neither in anon nor
 ///   in file; how many of `swapcached` that are is not told. 0 to `swapcached` at either end, so
 ///   the change is off by at most the larger of the two. 0 without swap. Before 5.12 the node's whole
-///   swap cache stands for the cgroup's, which is not counted. But all of it is on the LRU lists, where
-///   else only anon and file are, so it is no more than the lists have beside them, up to their lag.
+///   swap cache stands for the cgroup's, which is not counted. But all of it is on the LRU lists, so it
+///   is no more than these have beside anon and file (`unmapped.rs`), up to their lag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ErrorBound {
     /// Per-CPU charge stocks.
@@ -42,7 +43,7 @@ impl ErrorBound {
     ) -> Option<Self> {
         let swapcached = |sample: &CgroupSample| {
             let counted = sample.stat.swapcached.unwrap_or(0);
-            let listed = unmapped_on_lists_bytes(sample)
+            let listed = unmapped::on_lists_bytes(sample)
                 .map(|bytes| bytes.saturating_add(error.stat_pages * page_size_bytes));
             listed.map_or(counted, |listed| listed.min(counted))
         };
@@ -64,21 +65,6 @@ impl ErrorBound {
         } = self;
         stock_bytes + stat_bytes + skew_bytes + swapcache_bytes
     }
-}
-
-/// What the LRU lists have beside mapped anonymous memory and page cache; `None` if a list is unknown.
-/// The sum of all of them, since memory that was given back by `MADV_FREE` is anon on a file list.
-fn unmapped_on_lists_bytes(sample: &CgroupSample) -> Option<u64> {
-    let stat = &sample.stat;
-    let lists = [
-        stat.inactive_anon?,
-        stat.active_anon?,
-        stat.inactive_file?,
-        stat.active_file?,
-        stat.unevictable?,
-    ];
-    let listed: u64 = lists.into_iter().fold(0, u64::saturating_add);
-    Some(listed.saturating_sub(stat.anon?.saturating_add(stat.file?)))
 }
 
 fn skew_bytes(sample: &CgroupSample) -> Option<u64> {

@@ -21,6 +21,7 @@ mod reclaim;
 pub mod risk;
 mod runs;
 mod trust;
+mod unmapped;
 mod verdict;
 mod views;
 mod warning;

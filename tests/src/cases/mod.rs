@@ -37,6 +37,7 @@ mod shmem;
 mod slow_disk;
 mod swap;
 mod turns;
+mod uncounted;
 mod views;
 mod wrong_input;
 
@@ -66,6 +67,7 @@ cases! {
     anon_held: anon::held,
     anon_freed_before_the_end: anon::freed,
     anon_in_huge_pages_partly_unmapped: anon::huge_pages_in_part,
+    pipes_are_kernel_memory_or_unexplained: uncounted::pipes,
     tmpfs_file_named: shmem::tmpfs_file,
     fadvise_dontneed_explained: cache::dropped,
     read_in_is_credited: cache::brought_in,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Cause, Component, ComponentName, ErrorBound, Names, Reclaimable, RunTable, WorkingSet, causes,
-    processes,
+    processes, unmapped,
 };
 use crate::input::{CgroupSample, Facts, LruKind, Sample, StatError};
 
@@ -185,6 +185,7 @@ pub(crate) fn levels(sample: &CgroupSample) -> BTreeMap<ComponentName, i64> {
     };
     known(C::ActiveFile, stat.active_file);
     known(C::Anon, stat.anon);
+    known(C::LruUnmapped, unmapped::beside_swap_cache_bytes(sample));
     known(C::Shmem, stat.shmem);
     known(C::Sock, stat.sock);
     known(C::Hugetlb, stat.hugetlb);

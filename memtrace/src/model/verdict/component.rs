@@ -64,7 +64,7 @@ pub(super) fn why_component(
             && !component.name.is_kernel()
             && !matches!(
                 component.name,
-                ComponentName::FileOther | ComponentName::Hugetlb
+                ComponentName::FileOther | ComponentName::Hugetlb | ComponentName::LruUnmapped
             ) =>
         {
             let text = format!(
@@ -78,6 +78,16 @@ pub(super) fn why_component(
         }
         ComponentName::ActiveFile => active_file::classic(component, &causes),
         ComponentName::Anon => anon(component, &causes),
+        ComponentName::LruUnmapped => {
+            let text = format!(
+                "{} MiB {} {}; {}",
+                mib(delta.abs()),
+                is_or_was(delta),
+                plain_name(component.name),
+                comes_back(component)
+            );
+            (Rule::LruUnmapped, trim(delta, text))
+        }
         ComponentName::Shmem => (Rule::Shmem, shmem(component, &causes)),
         name if name.is_kernel() => kernel::why(component, &causes, explanation),
         name => {
@@ -122,7 +132,7 @@ pub(super) fn advice(phase: &Phase, explanation: &Explanation) -> Option<Sentenc
             };
             format!("It counts fully against {limit}{comma} until {until}.")
         }
-        ComponentName::SlabReclaimable => return None,
+        ComponentName::SlabReclaimable | ComponentName::LruUnmapped => return None,
         ComponentName::Pagetables => {
             format!("It counts against {limit}, and rss does not show it.")
         }
@@ -226,6 +236,9 @@ pub(super) fn plain_name(name: ComponentName) -> &'static str {
             "page cache on neither list (locked, isolated or on its way to one)"
         }
         ComponentName::Anon => "anonymous memory",
+        ComponentName::LruUnmapped => {
+            "memory that was given back and is not free yet (parts of huge pages, mostly)"
+        }
         ComponentName::Shmem => "shared memory (tmpfs, memfd, SysV)",
         ComponentName::SlabReclaimable => "kernel memory: reclaimable slab (dentries, inodes)",
         ComponentName::SlabUnreclaimable => "kernel memory: unreclaimable slab",

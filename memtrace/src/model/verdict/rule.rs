@@ -25,6 +25,8 @@ pub enum Rule {
     SwappedOut,
     /// anon grew: it came back from swap.
     SwappedIn,
+    /// Memory that is charged and that nobody maps.
+    LruUnmapped,
     /// shmem changed, by file.
     Shmem,
     /// Kernel memory changed, through threads.
@@ -66,7 +68,7 @@ const _: () = assert!(Rule::ALL.len() == Rule::Advice as usize + 1);
 
 impl Rule {
     /// Every rule, in the order of `docs/VERDICTS.md`.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::NoChange,
         Self::SecondAccess,
         Self::InsertedActive,
@@ -77,6 +79,7 @@ impl Rule {
         Self::Anon,
         Self::SwappedOut,
         Self::SwappedIn,
+        Self::LruUnmapped,
         Self::Shmem,
         Self::KernelStack,
         Self::Pagetables,
@@ -111,6 +114,7 @@ impl Rule {
             Self::Anon => "anon",
             Self::SwappedOut => "swapped_out",
             Self::SwappedIn => "swapped_in",
+            Self::LruUnmapped => "lru_unmapped",
             Self::Shmem => "shmem",
             Self::KernelStack => "kernel_stack",
             Self::Pagetables => "pagetables",

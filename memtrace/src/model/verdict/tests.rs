@@ -205,6 +205,20 @@ fn anon_without_a_scan() {
 }
 
 #[test]
+fn parts_of_huge_pages_that_were_given_back() {
+    let listed = |before: &mut Sample| {
+        // Anon and shmem; and what of the page cache is on neither of its lists.
+        before.cgroup.stat.inactive_anon = Some(28 * MIB);
+        before.cgroup.stat.active_anon = Some(0);
+        before.cgroup.stat.unevictable = Some(2 * MIB);
+    };
+    let explanation = Story::new(testing::facts(), listed).end(|after| {
+        grow!(after, 64, inactive_anon);
+    });
+    assert_snapshot!(told(&explanation), @"lru_unmapped: Working set +64.0 MiB: 64.0 MiB is memory that was given back and is not free yet (parts of huge pages, mostly); the kernel can free most of it.");
+}
+
+#[test]
 fn shmem() {
     let explanation = Story::begin()
         .file(3, "/dev/shm/cache", "tmpfs")

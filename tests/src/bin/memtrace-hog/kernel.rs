@@ -1,6 +1,7 @@
 //! Memory that the kernel takes for itself on a process's behalf.
 
 use std::{
+    fs::File,
     io::{ErrorKind, Write as _},
     net::{TcpListener, TcpStream},
     path::Path,
@@ -13,6 +14,7 @@ use anyhow::Context as _;
 use rustix::{
     mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous},
     param::page_size,
+    pipe::{fcntl_setpipe_size, pipe},
 };
 use serde_json::json;
 
@@ -26,6 +28,26 @@ pub(crate) fn dentries(folder: &Path, names: u64, hold_s: f64) -> anyhow::Result
     println!(
         "{}",
         json!({"event": "holding", "pid": std::process::id(), "names": names, "found": found})
+    );
+    hold(hold_s)
+}
+
+/// Pipes with nobody at their end, full.
+pub(crate) fn pipes(count: usize, hold_s: f64) -> anyhow::Result<()> {
+    const BYTES: usize = 1 << 20;
+    let filling = [1; BYTES];
+    let mut pipes = Vec::new();
+    for number in 0..count {
+        let failed = || format!("filling pipe {number}");
+        let (reader, writer) = pipe().with_context(failed)?;
+        fcntl_setpipe_size(&writer, BYTES).with_context(failed)?;
+        let mut writer = File::from(writer);
+        writer.write_all(&filling).with_context(failed)?;
+        pipes.push((reader, writer));
+    }
+    println!(
+        "{}",
+        json!({"event": "holding", "pid": std::process::id(), "pipes": pipes.len()})
     );
     hold(hold_s)
 }

@@ -149,6 +149,12 @@ enum What {
         #[arg(long, default_value_t = 0.0)]
         hold: f64,
     },
+    /// Fill PIPES pipes, 1 MiB each.
+    Pipes {
+        pipes: usize,
+        #[arg(long, default_value_t = 0.0)]
+        hold: f64,
+    },
     /// Make the kernel allocate TABLES page tables, and nothing else.
     PageTables {
         tables: usize,
@@ -238,6 +244,7 @@ fn main() -> anyhow::Result<()> {
         What::Threads { count, hold } => kernel::threads(count, hold),
         What::Sockets { pairs, bytes, hold } => kernel::sockets(pairs, bytes, hold),
         What::PageTables { tables, hold } => kernel::page_tables(tables, hold),
+        What::Pipes { pipes, hold } => kernel::pipes(pipes, hold),
         What::AnonAgain { bytes } => memory::anon_again(bytes),
         What::SplitHuge { bytes, hold } => memory::split_huge(bytes, hold),
         What::SecondRead {
