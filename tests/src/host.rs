@@ -75,7 +75,7 @@ impl Host {
         let free = space.f_bavail * space.f_frsize;
         let file = wish.min(free / 2) / (1 << 20) * (1 << 20);
         ensure!(
-            file >= 8 << 20,
+            file >= wish.min(8 << 20),
             "only {free} bytes free in {}",
             self.scratch.display()
         );

@@ -29,7 +29,7 @@ pub struct Case {
 /// Runs the live suite.
 #[derive(Parser)]
 struct Arguments {
-    /// Run only cases whose name contains this.
+    /// Run only cases whose name contains this, or one of these with commas between.
     filter: Option<String>,
     /// Run each case this many times in a row.
     #[arg(long, default_value_t = 1)]
@@ -54,7 +54,7 @@ pub fn main() -> ExitCode {
         arguments
             .filter
             .as_ref()
-            .is_none_or(|filter| case.name.contains(filter.as_str()))
+            .is_none_or(|filter| filter.split(',').any(|part| case.name.contains(part)))
     });
     if arguments.list {
         chosen.for_each(|case| println!("{}", case.name));

@@ -4,6 +4,7 @@
 //! there; nothing is installed, and no root or KVM is needed.
 
 pub(crate) mod apt;
+mod compiler;
 mod cpio;
 mod doctor;
 pub(crate) mod fetch;

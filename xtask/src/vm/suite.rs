@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::compiler;
 use super::doctor::{self, Rung};
 use super::guest::{Machines, Outcome, Run};
 use super::image::Payload;
@@ -58,29 +59,44 @@ pub struct Wishes {
 /// Names the variable that selects cases in the guest.
 const FILTER: &str = "FILTER";
 
+/// The case that needs a C compiler, which is large.
+const BUILD: &str = "scenario_build";
+/// Runs the suite, then keeps what doctor says.
+const SUITE: &str = "memtrace-live --repeat 1 ${FILTER:+\"$FILTER\"}\n\
+                     code=$?\n\
+                     memtrace doctor -o json >/out/doctor.json 2>/out/doctor.err\n\
+                     exit $code\n";
+
 /// `memtrace` and the live suite, built for the guest. `filter` selects cases by name.
 pub fn live(filter: Option<&str>) -> Result<Payload> {
     let names = ["memtrace", "memtrace-live", "memtrace-hog"];
     let paths = musl::executables(&["memtrace", "memtrace-tests"], &names)?;
-    let files = paths.into_iter().zip(names);
+    let own = paths.into_iter().zip(names);
+    let mut files: Vec<_> = own
+        .map(|(path, name)| (path, format!("/bin/{name}")))
+        .collect();
+    let builds = |filter: &str| filter.split(',').any(|part| BUILD.contains(part));
+    if filter.is_none_or(builds) {
+        files.extend(compiler::files()?);
+    }
+    let passes = compiler::PASSES;
+    let command = format!(
+        "if [ -d {passes} ]; then mv {passes} /data/gcc && ln -s /data/gcc {passes}; fi\n\
+         {SUITE}"
+    );
     Ok(Payload {
-        command: "memtrace-live --repeat 1 ${FILTER:+\"$FILTER\"}\n\
-                  code=$?\n\
-                  memtrace doctor -o json >/out/doctor.json 2>/out/doctor.err\n\
-                  exit $code\n"
-            .to_owned(),
+        command,
         env: [
             ("MEMTRACE_BIN", "/bin/memtrace"),
             ("MEMTRACE_HOG", "/bin/memtrace-hog"),
+            ("PATH", "/bin:/sbin:/usr/bin"),
             ("TMPDIR", "/data"),
             ("RUST_BACKTRACE", "0"),
             (FILTER, filter.unwrap_or_default()),
         ]
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .to_vec(),
-        files: files
-            .map(|(path, name)| (path, format!("/bin/{name}")))
-            .collect(),
+        files,
     })
 }
 
