@@ -15,8 +15,8 @@ use crate::{
     },
     files::{FileLocator, FilesError},
     input::{
-        CgroupPath, CgroupSample, Facts, Input, Instant, Sample, Scope, StatError, TaskUsage,
-        Timestamp,
+        CgroupPath, CgroupSample, Facts, Input, Instant, RssCounters, Sample, Scope, StatError,
+        TaskUsage, Timestamp,
     },
     kernel::{
         attach::LoadOptions,
@@ -92,6 +92,7 @@ pub struct Session {
     cgroup: Cgroup,
     reader: CgroupReader,
     page_bytes: u64,
+    rss_counters: RssCounters,
     stat_error: StatError,
     before: Option<CgroupSample>,
     command: bool,
@@ -153,6 +154,7 @@ impl Session {
             cgroup,
             reader,
             page_bytes: kernel.page_size_bytes,
+            rss_counters: kernel.rss_counters,
             stat_error: kernel.stat_error,
             before: None,
             command,
@@ -406,7 +408,11 @@ impl Session {
         members: &[crate::input::CgroupMember],
     ) -> Result<Option<Vec<TaskUsage>>, SessionError> {
         if let Some(stream) = self.live.task_samples()? {
-            return Ok(Some(tasks::from_iterator(&stream, members)));
+            let mut tasks = tasks::from_iterator(&stream, members);
+            if self.rss_counters == RssCounters::Summed {
+                tasks::sum_up(&mut tasks, self.page_bytes);
+            }
+            return Ok(Some(tasks));
         }
         let pids = processes_in(&self.cgroup.directory)?;
         Ok(tasks::from_proc(members, &pids, self.page_bytes).ok())

@@ -5,6 +5,7 @@ mod oom;
 mod oom_proc;
 mod proc;
 mod sockets;
+mod summed;
 mod threads;
 
 use std::{collections::BTreeMap, collections::BTreeSet, io};
@@ -16,6 +17,7 @@ pub use self::{
     oom::oom_tasks,
     oom_proc::{oom_tasks_from_proc, sum_counters},
     sockets::add_sockets,
+    summed::sum_up,
     threads::add_threads,
 };
 use crate::{
