@@ -51,10 +51,11 @@ struct Tally {
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let chosen = cases::all().into_iter().filter(|case| {
-        arguments
-            .filter
-            .as_ref()
-            .is_none_or(|filter| filter.split(',').any(|part| case.name.contains(part)))
+        arguments.filter.as_ref().is_none_or(|filter| {
+            filter
+                .split(',')
+                .any(|part| !part.is_empty() && case.name.contains(part))
+        })
     });
     if arguments.list {
         chosen.for_each(|case| println!("{}", case.name));

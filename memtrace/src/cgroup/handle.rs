@@ -7,11 +7,7 @@ use rustix::{
     io::retry_on_intr,
 };
 
-use super::{
-    CgroupError, CgroupReader,
-    kernel_file::KernelFile,
-    reader::{Files, Kept},
-};
+use super::{CgroupError, CgroupReader, kept::Kept, kernel_file::KernelFile, reader::Files};
 use crate::input::{CgroupSample, CgroupVersion};
 
 /// An open cgroup directory. Its files are opened for each sample: an open kernel file keeps a page

@@ -10,6 +10,7 @@ mod container;
 mod error;
 mod handle;
 mod hierarchy;
+mod kept;
 mod kernel_file;
 mod mount;
 mod oom;

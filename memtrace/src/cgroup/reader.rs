@@ -9,6 +9,7 @@ use rustix::{
 
 use super::{
     CgroupError,
+    kept::Kept,
     kernel_file::KernelFile,
     stat::{parse_memory_events, parse_memory_stat, parse_pressure},
 };
@@ -31,41 +32,6 @@ pub(super) enum Files<'a> {
     /// What a risk is reckoned from: usage and statistics, which are open already, limit, swap where
     /// there is any, kills, stalls. The rest stays unknown.
     OfRisk(&'a Kept),
-}
-
-/// What is read so often that it stays open.
-#[derive(Clone, Debug)]
-pub(super) struct Kept {
-    pub(super) stat: KernelFile,
-    pub(super) usage: Option<KernelFile>,
-}
-
-impl Kept {
-    /// Opens them in an open cgroup directory.
-    ///
-    /// # Errors
-    /// [`CgroupError::Gone`] if there is no such directory, [`CgroupError::NoMemoryController`]
-    /// if it has no `memory.stat`, [`CgroupError::Io`] if a file may not be opened.
-    pub(super) fn open(
-        version: CgroupVersion,
-        directory: &Arc<Path>,
-        fd: impl AsFd,
-    ) -> Result<Self, CgroupError> {
-        let Some(stat) = KernelFile::open(directory, &fd, "memory.stat")? else {
-            let directory = directory.to_path_buf();
-            // An open directory of a removed cgroup has no files either.
-            return Err(match directory.exists() {
-                true => CgroupError::NoMemoryController { directory },
-                false => CgroupError::Gone { directory },
-            });
-        };
-        let usage = match version {
-            CgroupVersion::V1 => "memory.usage_in_bytes",
-            CgroupVersion::V2 => "memory.current",
-        };
-        let usage = KernelFile::open(directory, &fd, usage)?;
-        Ok(Self { stat, usage })
-    }
 }
 
 /// The memory files of one cgroup, kept open: a cgroup that is removed and made again under the

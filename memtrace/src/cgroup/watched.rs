@@ -1,9 +1,6 @@
 //! A cgroup read every second for months: usage and statistics by files kept open, the rest at times.
 
-use super::{
-    CgroupError, CgroupHandle, parse_memory_stat,
-    reader::{Kept, number},
-};
+use super::{CgroupError, CgroupHandle, kept::Kept, parse_memory_stat, reader::number};
 use crate::input::{CgroupSample, CgroupVersion};
 
 /// From this share of its limit on, all but the kills is read each time.

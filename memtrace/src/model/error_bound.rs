@@ -5,7 +5,8 @@ use crate::input::{CgroupSample, StatError};
 
 /// The parts of the bound on `abs(unexplained)`, in bytes.
 ///
-/// Per sample, the kernel promises `usage = anon + file + kernel + sock + hugetlb` only up to:
+/// Per sample, the kernel promises `usage = anon + file + kernel + sock + hugetlb`, and what the lists have
+/// beside them (`unmapped.rs`), only up to:
 ///
 /// - **stock**: usage is charged 64 pages at a time, and what a CPU has not used yet sits in its
 ///   stock (mm/memcontrol.c, `MEMCG_CHARGE_BATCH`, `consume_stock`). Usage is too high by 0 to

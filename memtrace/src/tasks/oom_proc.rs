@@ -110,7 +110,7 @@ fn parse_stat(pid: u32, stat: &str, adj: &str) -> Option<OomTask> {
 }
 
 /// Counters and page tables of a `status`; `None` if it shows no memory.
-fn memory(status: &str, page_size_bytes: u64) -> Option<(RssPages, u64)> {
+pub(super) fn memory(status: &str, page_size_bytes: u64) -> Option<(RssPages, u64)> {
     let bytes = |key| field_bytes(status, key);
     let pages = |key| Some((bytes(key)? / page_size_bytes) as i64);
     let rss = RssPages {

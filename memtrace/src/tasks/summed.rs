@@ -2,33 +2,26 @@
 
 use std::fs;
 
-use super::proc::field_bytes;
+use super::{ASKED, oom_proc::memory};
 use crate::input::TaskUsage;
-
-/// Processes that are asked: each takes some 20 us.
-const ASKED: usize = 1_024;
 
 /// Puts the sums that `/proc/PID/status` shows in place of the shared parts that the iterator reads:
 /// for kernels that weigh a process by the sum (`RssCounters::Summed`). Not if there are more than
-/// 1,024 processes, which would make a sample slow. One that has ended, or whose leader has, stays.
+/// 1,024 processes. One that has ended, or whose leader has, stays as it is.
 pub fn sum_up(tasks: &mut [TaskUsage], page_bytes: u64) {
     if tasks.len() > ASKED {
         return;
     }
     for task in tasks {
-        let Ok(status) = fs::read_to_string(format!("/proc/{}/status", task.pid)) else {
+        let status = fs::read_to_string(format!("/proc/{}/status", task.pid));
+        let Some((rss, _)) = status.ok().and_then(|text| memory(&text, page_bytes)) else {
             continue;
         };
-        for (key, pages) in [
-            ("RssAnon", &mut task.anon_pages),
-            ("RssFile", &mut task.file_pages),
-            ("RssShmem", &mut task.shmem_pages),
-            ("VmSwap", &mut task.swap_pages),
-        ] {
-            if let Some(bytes) = field_bytes(&status, key) {
-                *pages = bytes / page_bytes;
-            }
-        }
+        let pages = |count: i64| u64::try_from(count).unwrap_or(0);
+        task.anon_pages = pages(rss.anon);
+        task.file_pages = pages(rss.file);
+        task.shmem_pages = pages(rss.shmem);
+        task.swap_pages = pages(rss.swap);
     }
 }
 

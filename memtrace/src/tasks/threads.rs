@@ -3,10 +3,8 @@
 
 use procfs::process::Process;
 
+use super::ASKED;
 use crate::input::{TICK_NS, TaskUsage};
-
-/// Processes that are asked: each takes some 10 us.
-const ASKED: usize = 1_024;
 
 /// Asks `/proc/PID/stat` of each process; not if there are more than 1,024, which would make a sample
 /// slow. One that has ended stays unknown.

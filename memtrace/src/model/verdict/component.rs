@@ -78,16 +78,6 @@ pub(super) fn why_component(
         }
         ComponentName::ActiveFile => active_file::classic(component, &causes),
         ComponentName::Anon => anon(component, &causes),
-        ComponentName::LruUnmapped => {
-            let text = format!(
-                "{} MiB {} {}; {}",
-                mib(delta.abs()),
-                is_or_was(delta),
-                plain_name(component.name),
-                comes_back(component)
-            );
-            (Rule::LruUnmapped, trim(delta, text))
-        }
         ComponentName::Shmem => (Rule::Shmem, shmem(component, &causes)),
         name if name.is_kernel() => kernel::why(component, &causes, explanation),
         name => {
@@ -98,7 +88,11 @@ pub(super) fn why_component(
                 plain_name(name),
                 comes_back(component)
             );
-            (Rule::Unattributed, trim(delta, text))
+            let rule = match name {
+                ComponentName::LruUnmapped => Rule::LruUnmapped,
+                _ => Rule::Unattributed,
+            };
+            (rule, trim(delta, text))
         }
     }
 }
