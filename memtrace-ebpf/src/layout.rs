@@ -1,12 +1,24 @@
 //! What the BPF programs must know of this kernel's data structures. Rust cannot emit CO-RE
-//! relocations, so userspace reads the offsets from the kernel's BTF and sets them as one
-//! read-only global before loading. The map behind it is frozen, so the verifier takes each field
+//! relocations, so the programs bear a [`mark`] where a field belongs, and userspace, which reads the
+//! offsets from the kernel's BTF, puts the value there before loading. So the verifier takes each field
 //! as a constant, and a branch on [`ABSENT`] is pruned before it is checked.
 
 use crate::shared;
 
 /// The kernel has no such member. Never 0: offset 0 is a valid offset.
 pub const ABSENT: u32 = u32::MAX;
+
+/// How an instruction says which field belongs in it: one of these plus the field's place in
+/// [`Layout::FIELDS`].
+pub mod mark {
+    /// As the offset of a load (`BPF_LDX | BPF_MEM`). No structure of ours is as long.
+    pub const LOAD: i16 = 0x7000;
+    /// As the 64-bit constant of a `BPF_LD | BPF_IMM | BPF_DW`: for the value. The high half is
+    /// "mtrV", which no program has any other use for.
+    pub const VALUE: u64 = 0x6d74_7256 << 32;
+    /// The same, "mtrB", for a word with the bit of that number.
+    pub const BIT: u64 = 0x6d74_7242 << 32;
+}
 
 macro_rules! layout {
     ($($(#[$doc:meta])* $name:ident,)*) => {
@@ -20,6 +32,11 @@ macro_rules! layout {
         impl Layout {
             /// The names of all fields, in order.
             pub const FIELDS: &'static [&'static str] = &[$(stringify!($name)),*];
+
+            /// The values of all fields, in order.
+            pub fn values(&self) -> [u32; Self::FIELDS.len()] {
+                [$(self.$name),*]
+            }
 
             /// Nothing known.
             pub const fn absent() -> Self {

@@ -142,13 +142,20 @@ impl ReaderTable {
         (mapping.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as usize % READER_BUCKETS
     }
 
-    /// A process touched pages `first..=last` of a file.
+    /// A process touched pages `first..=last` of a file: whether that goes on where the last read was,
+    /// and is noted. `mapping` is only compared.
     #[inline(always)]
-    pub fn note(&mut self, mapping: u64, tgid: u32, first: u64, last: u64) {
-        if self.current.goes_on_with(mapping, tgid, first, last) {
+    pub const fn goes_on(&mut self, mapping: u64, tgid: u32, first: u64, last: u64) -> bool {
+        let goes_on = self.current.goes_on_with(mapping, tgid, first, last);
+        if goes_on {
             self.current.extend(last);
-            return;
         }
+        goes_on
+    }
+
+    /// Notes what does not.
+    #[inline(always)]
+    pub fn note_other(&mut self, mapping: u64, tgid: u32, first: u64, last: u64) {
         let place = self.current_place as usize;
         self.buckets[place / BUCKET_READS % READER_BUCKETS].reads[place % BUCKET_READS].pages =
             self.current.pages;
@@ -217,6 +224,12 @@ mod tests {
         }; READER_BUCKETS],
     };
 
+    fn note(table: &mut ReaderTable, mapping: u64, tgid: u32, first: u64, last: u64) {
+        if !table.goes_on(mapping, tgid, first, last) {
+            table.note_other(mapping, tgid, first, last);
+        }
+    }
+
     /// Reads in the table, the one that goes on instead of its entry.
     fn reads(table: &ReaderTable, mapping: u64) -> [(u64, u32); 2] {
         let bucket = ReaderTable::bucket_of(mapping);
@@ -241,9 +254,9 @@ mod tests {
         for second in [same.unwrap(), other.unwrap()] {
             let mut table = EMPTY;
             for page in 0..100 {
-                table.note(7, 42, page, page);
+                note(&mut table, 7, 42, page, page);
                 if page % 3 == 0 {
-                    table.note(second, 43, page / 3, page / 3);
+                    note(&mut table, second, 43, page / 3, page / 3);
                 }
             }
             assert_eq!(reads(&table, 7), [(0, 100), (0, 0)]);
@@ -254,9 +267,9 @@ mod tests {
     #[test]
     fn a_read_elsewhere_is_another_read() {
         let mut table = EMPTY;
-        table.note(7, 42, 0, 3);
-        table.note(7, 42, 4, 4);
-        table.note(7, 42, 90, 91);
+        note(&mut table, 7, 42, 0, 3);
+        note(&mut table, 7, 42, 4, 4);
+        note(&mut table, 7, 42, 90, 91);
         let mut found = reads(&table, 7);
         found.sort_unstable();
         assert_eq!(found, [(0, 5), (90, 2)]);

@@ -1,7 +1,8 @@
 //! The run table: where pages of one (memcg, file, task, kind) are merged before they are sent.
 
 use crate::{
-    record::{Header, RunRecord},
+    hook::HookStats,
+    record::{Header, RunRecord, Tag},
     shared,
 };
 
@@ -47,6 +48,34 @@ pub struct Run {
 shared!(Run, 88);
 
 impl Run {
+    /// No run.
+    pub const NONE: Self = Self {
+        mapping: 0,
+        memcg_data: 0,
+        target: 0,
+        inode: 0,
+        tgid: 0,
+        kind_flags: 0,
+        pages: 0,
+        folios: 0,
+        first_ns: 0,
+        memcg_id: 0,
+        target_memcg_id: 0,
+        device: 0,
+        generation: 0,
+    };
+
+    /// Whether two runs are one: pages of the same cgroup, file, task and kind.
+    #[inline(always)]
+    pub const fn has_key_of(&self, other: &Self) -> bool {
+        self.mapping == other.mapping
+            && self.memcg_data == other.memcg_data
+            && self.target == other.target
+            && self.inode == other.inode
+            && self.tgid == other.tgid
+            && self.kind_flags == other.kind_flags
+    }
+
     /// The run as it is sent: without the addresses. `hook` is the table it was in.
     #[inline(always)]
     pub const fn record(&self, header: Header, hook: u32) -> RunRecord {
@@ -68,19 +97,47 @@ impl Run {
     }
 }
 
-/// One hook's runs on one CPU.
+/// One hook's runs on one CPU, found by a hash of the key.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct RunTable {
+    /// The slots.
+    pub runs: [Run; RUN_SLOTS],
+}
+shared!(RunTable, 88 * RUN_SLOTS);
+
+/// What a hook needs at every event, on one CPU: small, and apart from the table, so that the event
+/// that goes on where the last one was finds all of it by one lookup and without a search.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct HookState {
+    /// What the hook did.
+    pub stats: HookStats,
     /// Not 0 while the hook is at work. From 7.2 on it can be preempted there, and the flush
-    /// program, run on the same CPU, must then leave the table alone until next time.
+    /// program, run on the same CPU, must then leave its runs alone until next time.
     pub busy: u64,
     /// Turns a pointer into a scalar: the verifier refuses arithmetic on typed pointers, and LLVM
     /// undoes a plain cast.
     pub scratch: u64,
-    /// The slot that grew last: what goes on finds it without a search.
-    pub last: u64,
-    /// The slots, found by a hash of the key.
-    pub runs: [Run; RUN_SLOTS],
+    /// Index in the file of the page after the one that came last.
+    pub next_index: u64,
+    /// The slot of `current`.
+    pub slot: u64,
+    /// The run that grew last. Its slot has all but the pages and folios since, which it gets when
+    /// another run grows.
+    pub current: Run,
 }
-shared!(RunTable, 24 + 88 * RUN_SLOTS);
+shared!(HookState, 16 + 16 * Tag::COUNT + 32 + 88);
+
+impl HookState {
+    /// Gives the current run's slot what came since, and makes none the current one.
+    #[inline(always)]
+    pub const fn put_back(&mut self, table: &mut RunTable) {
+        if self.current.pages != 0 {
+            let slot = &mut table.runs[self.slot as usize % RUN_SLOTS];
+            slot.pages = self.current.pages;
+            slot.folios = self.current.folios;
+            self.current.pages = 0;
+        }
+    }
+}

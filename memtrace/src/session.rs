@@ -33,7 +33,7 @@ use crate::{
 
 /// A run is sent when it is twice this old at the latest: once by the age asked for, once by the pause
 /// between two flushes.
-const FLUSH_EVERY: Duration = Duration::from_millis(20);
+const FLUSH_EVERY: Duration = Duration::from_millis(10);
 /// How often the working set of a command is looked at for a new peak.
 const PEAK_EVERY: Duration = Duration::from_millis(4);
 /// How often a target is sampled, to have an end if its cgroup goes away.
@@ -106,6 +106,17 @@ pub struct Session {
     peak_accounted_bytes: u64,
     seen_bytes: u64,
     latest: Option<Sample>,
+    /// Readings of the target that were torn, one after the other.
+    torn: u32,
+}
+
+/// What came of a look at the cgroup.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Looked {
+    /// All there was to see.
+    Whole,
+    /// A reading that was of no one instant.
+    Torn,
 }
 
 impl Session {
@@ -167,6 +178,7 @@ impl Session {
             peak_accounted_bytes: 0,
             seen_bytes: 0,
             latest: None,
+            torn: 0,
         };
         session.feed(Input::Facts(Box::new(facts)));
         let before = session.sample(Instant::Before, true)?;
@@ -204,14 +216,15 @@ impl Session {
         loop {
             tokio::select! {
                 done = &mut until => return Ok(done),
-                ready = self.live.readable() => {
-                    ready?;
-                    self.drain();
-                }
+                () = self.live.readable() => self.drain(),
                 _ = flush.tick() => {
                     self.live.flush(FLUSH_EVERY.as_nanos() as u64)?;
                 }
-                _ = look.tick() => self.look()?,
+                _ = look.tick() => {
+                    if self.look()? == Looked::Torn {
+                        look.reset_after(TORN_PAUSE);
+                    }
+                }
             }
         }
     }
@@ -280,24 +293,40 @@ impl Session {
     }
 
     fn drain(&mut self) {
-        // `feed` borrows all of self; the events are few, since they are merged in the kernel.
-        let mut inputs = Vec::new();
-        self.live.drain(|input| inputs.push(input));
-        for input in inputs {
+        for input in self.live.drain() {
             self.feed(input);
         }
     }
 
     /// Reads the cgroup; for a command, takes a peak sample when the working set is at a new high.
-    fn look(&mut self) -> Result<(), SessionError> {
+    fn look(&mut self) -> Result<Looked, SessionError> {
         if !self.command {
-            match self.sample(Instant::After, false) {
-                Ok(sample) => self.latest = Some(sample),
-                Err(SessionError::Cgroup(CgroupError::Gone { .. })) => {}
-                Err(error) => return Err(error),
-            }
-            return Ok(());
+            return self.look_at_target();
         }
+        self.look_for_peak()?;
+        Ok(Looked::Whole)
+    }
+
+    /// Reads a target, to have an end if it goes away. Events go on meanwhile: a torn reading is not
+    /// tried again here, but soon.
+    fn look_at_target(&mut self) -> Result<Looked, SessionError> {
+        match self.read(Instant::After, false) {
+            Ok(sample) if self.is_of_one_instant(&sample.cgroup) || self.torn >= TORN_TRIES => {
+                self.latest = Some(sample);
+                self.torn = 0;
+                Ok(Looked::Whole)
+            }
+            Ok(_) => {
+                self.torn += 1;
+                Ok(Looked::Torn)
+            }
+            Err(SessionError::Cgroup(CgroupError::Gone { .. })) => Ok(Looked::Whole),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes a peak sample when the working set is at a new high.
+    fn look_for_peak(&mut self) -> Result<(), SessionError> {
         let now = self.reader.sample()?;
         let Some(now_bytes) = now.working_set_bytes() else {
             return Ok(());

@@ -8,23 +8,31 @@ use aya_ebpf::{
 use memtrace_ebpf::{
     hook::{HOOKS, Hook, HookStats},
     record::{Header, Tag},
+    run::HookState,
 };
 
 /// Every record to userspace. Resized by the loader; written by all programs (the kernel locks it).
 #[map]
 pub static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 
-/// What each hook did on each CPU: one slot a [`Hook`], written by that hook only.
+/// What each hook did on each CPU, and the run it is at: one slot a [`Hook`], written by that hook,
+/// and by the flush program while the hook is not at work (`busy`).
 #[map]
-static STATS: PerCpuArray<HookStats> = PerCpuArray::with_max_entries(HOOKS as u32, 0);
+static STATES: PerCpuArray<HookState> = PerCpuArray::with_max_entries(HOOKS as u32, 0);
+
+/// This CPU's state of a hook, by its number.
+#[inline(always)]
+pub fn state(hook: u32) -> Option<&'static mut HookState> {
+    let state = STATES.get_ptr_mut(hook)?;
+    // SAFETY: per-CPU map memory lives as long as the program; see STATES for who writes when, and
+    // the kernel does not run a program twice at once on one CPU.
+    Some(unsafe { &mut *state })
+}
 
 /// This CPU's counters of a hook.
 #[inline(always)]
 pub fn stats(hook: Hook) -> Option<&'static mut HookStats> {
-    let stats = STATS.get_ptr_mut(hook as u32)?;
-    // SAFETY: per-CPU map memory lives as long as the program; only this hook writes this slot, and
-    // the kernel does not run it twice at once on one CPU.
-    Some(unsafe { &mut *stats })
+    Some(&mut state(hook as u32)?.stats)
 }
 
 /// A header for a record that is sent now.

@@ -26,23 +26,23 @@ static COUNTER_FLOWS: PerCpuHashMap<u64, CounterFlow> = PerCpuHashMap::with_max_
 /// very often, so the counters that nobody asked for leave first.
 #[btf_tracepoint(function = "mod_memcg_lruvec_state")]
 pub fn counter_update(ctx: BtfTracePointContext) -> i32 {
-    let item: u32 = ctx.arg(1);
+    let item = u64::from(ctx.arg::<u32>(1));
     // In the order of `COUNTERS`.
-    let counter = if item == layout!(item_active_file) {
+    let counter = if item == layout!(item_active_file).value() {
         0
-    } else if item == layout!(item_inactive_file) {
+    } else if item == layout!(item_inactive_file).value() {
         1
-    } else if item == layout!(item_file) {
+    } else if item == layout!(item_file).value() {
         2
-    } else if item == layout!(item_anon) {
+    } else if item == layout!(item_anon).value() {
         3
-    } else if item == layout!(item_shmem) {
+    } else if item == layout!(item_shmem).value() {
         4
-    } else if item == layout!(item_pagetables) {
+    } else if item == layout!(item_pagetables).value() {
         5
-    } else if item == layout!(item_workingset_refault_file) {
+    } else if item == layout!(item_workingset_refault_file).value() {
         6
-    } else if item == layout!(item_workingset_activate_file) {
+    } else if item == layout!(item_workingset_activate_file).value() {
         7
     } else {
         return 0;

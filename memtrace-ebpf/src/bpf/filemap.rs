@@ -5,12 +5,11 @@ use memtrace_ebpf::{
     hook::Hook,
     readers::reader_table,
     record::{RunKind, run_flags},
-    run::RunTable,
+    run::HookState,
 };
 
 use crate::{
-    events::stats,
-    folio::{Folio, has_bit, scalar},
+    folio::{Folio, has_bit},
     layout::layout,
     memory::Typed,
     readers, runs, tasks,
@@ -21,46 +20,31 @@ use crate::{
 pub fn cache_add(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the only argument is the folio (the page before 5.16).
     let folio = unsafe { Folio::new(ctx.arg(0)) };
-    if let Some(table) = runs::table(Hook::CacheAdd as u32) {
-        runs::set_busy(table, true);
-        added(folio, table);
-        runs::set_busy(table, false);
-    }
-    0
+    runs::at_work(Hook::CacheAdd, |state| added(folio, state))
 }
 
 #[inline(always)]
-fn added(folio: Folio<Typed>, table: &mut RunTable) {
+fn added(folio: Folio<Typed>, state: &mut HookState) {
     let flags = folio.flags();
-    let memcg_data = folio.memcg_data(&mut table.scratch);
-    if memcg_data == 0 {
+    let memcg_data = folio.memcg_data();
+    if memcg_data.is_null() {
         // hugetlb, which no memcg pays for here.
         return;
     }
-    let Some(stats) = stats(Hook::CacheAdd) else {
-        return;
-    };
-    let mapping = folio.mapping();
+    let (mapping, index) = (folio.mapping(), folio.index());
     if let Some(readers) = readers::table(reader_table::CACHE_ADD) {
-        let index = folio.index();
         readers::note(readers, Hook::CacheAdd, mapping, index, index);
     }
-    let pages = folio.pages(flags, &mut table.scratch);
-    let mapping_id = scalar(&mut table.scratch, mapping);
-    runs::add(
-        table,
-        stats,
-        Hook::CacheAdd,
-        runs::Pages {
-            kind: RunKind::CacheAdd,
-            flags: 0,
-            tgid: tasks::current_tgid(),
-            mapping,
-            mapping_id,
-            memcg_data,
-            pages,
-        },
-    );
+    let pages = runs::Pages {
+        kind: RunKind::CacheAdd,
+        flags: 0,
+        tgid: tasks::current_tgid(),
+        mapping,
+        index,
+        memcg_data,
+        pages: folio.pages(flags, &mut state.scratch),
+    };
+    runs::add(state, Hook::CacheAdd, &pages);
 }
 
 /// A page leaves the page cache, tmpfs included; its mapping and owner are still there.
@@ -68,24 +52,16 @@ fn added(folio: Folio<Typed>, table: &mut RunTable) {
 pub fn cache_delete(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the only argument is the folio (the page before 5.16).
     let folio = unsafe { Folio::new(ctx.arg(0)) };
-    if let Some(table) = runs::table(Hook::CacheDelete as u32) {
-        runs::set_busy(table, true);
-        deleted(folio, table);
-        runs::set_busy(table, false);
-    }
-    0
+    runs::at_work(Hook::CacheDelete, |state| deleted(folio, state))
 }
 
 #[inline(always)]
-fn deleted(folio: Folio<Typed>, table: &mut RunTable) {
+fn deleted(folio: Folio<Typed>, state: &mut HookState) {
     let flags = folio.flags();
-    let memcg_data = folio.memcg_data(&mut table.scratch);
-    if memcg_data == 0 {
+    let memcg_data = folio.memcg_data();
+    if memcg_data.is_null() {
         return;
     }
-    let Some(stats) = stats(Hook::CacheDelete) else {
-        return;
-    };
     let kind = if has_bit(flags, layout!(pg_swapbacked)) {
         RunKind::ShmemDelete
     } else if has_bit(flags, layout!(pg_active)) {
@@ -93,27 +69,20 @@ fn deleted(folio: Folio<Typed>, table: &mut RunTable) {
     } else {
         RunKind::CacheDeleteInactive
     };
-    let mapping = folio.mapping();
-    let mapping_id = scalar(&mut table.scratch, mapping);
-    let pages = folio.pages(flags, &mut table.scratch);
-    runs::add(
-        table,
-        stats,
-        Hook::CacheDelete,
-        runs::Pages {
-            kind,
-            flags: if tasks::current_reclaims() {
-                run_flags::IN_RECLAIM
-            } else {
-                0
-            },
-            tgid: tasks::current_tgid(),
-            mapping,
-            mapping_id,
-            memcg_data,
-            pages,
+    let pages = runs::Pages {
+        kind,
+        flags: if tasks::current_reclaims() {
+            run_flags::IN_RECLAIM
+        } else {
+            0
         },
-    );
+        tgid: tasks::current_tgid(),
+        mapping: folio.mapping(),
+        index: folio.index(),
+        memcg_data,
+        pages: folio.pages(flags, &mut state.scratch),
+    };
+    runs::add(state, Hook::CacheDelete, &pages);
 }
 
 /// read(2) looked up pages `index..=last`.

@@ -113,7 +113,7 @@ pub fn name_once(key: &FileKey, host: u64, hook: Hook, stats: &mut HookStats) {
             name as *const _,
         );
     }
-    walk(scratch, node.wrapping_sub(u64::from(layout!(dentry_alias))));
+    walk(scratch, node.wrapping_sub(layout!(dentry_alias).value()));
     // path_bytes is at most PATH_BYTES + PATH_NAME_BYTES by the walk; the verifier wants to see it.
     let bytes = size_of::<FileRecord>() as u64
         + u64::from(scratch.record.path_bytes).min((PATH_BYTES + PATH_NAME_BYTES) as u64);

@@ -7,11 +7,11 @@ use aya_ebpf::{helpers::bpf_ktime_get_ns, programs::RawTracePointContext};
 use aya_log_ebpf::debug;
 use memtrace_ebpf::{
     hook::{Hook, HookStats},
-    run::{RUN_SLOTS, RunTable},
+    run::{HookState, RUN_SLOTS, RunTable},
 };
 
 use crate::{
-    events::{backlog_bytes, stats},
+    events::{self, backlog_bytes, stats},
     runs,
 };
 
@@ -22,7 +22,7 @@ use crate::{
 ///
 /// The kernel disables preemption around a test run, or calls it from an interrupt on the CPU asked
 /// for (net/bpf/test_run.c, `bpf_prog_test_run_raw_tp`): no hook starts while this works, and one
-/// that was stopped in the middle has marked its table busy and is left alone.
+/// that was stopped in the middle has marked its state busy and is left alone.
 // Not by aya's macro, which returns 0 whatever the function returns.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "raw_tracepoint")]
@@ -35,10 +35,10 @@ pub extern "C" fn flush(ctx: *mut c_void) -> i32 {
     };
     // SAFETY: the helper has no preconditions.
     let now_ns = unsafe { bpf_ktime_get_ns() };
-    let Some(table) = runs::table(hook) else {
+    let (Some(state), Some(table)) = (events::state(hook), runs::table(hook)) else {
         return -1;
     };
-    let kept = flush_table(table, stats, hook, now_ns, min_age_ns);
+    let kept = flush_table(state, table, stats, hook, now_ns, min_age_ns);
     if kept != 0 {
         debug!(&ctx, "{} runs kept, {} bytes unread", kept, backlog_bytes());
     }
@@ -48,19 +48,21 @@ pub extern "C" fn flush(ctx: *mut c_void) -> i32 {
 /// Returns how many runs of the table stay.
 #[inline(always)]
 fn flush_table(
+    state: &mut HookState,
     table: &mut RunTable,
     stats: &mut HookStats,
     hook: u32,
     now_ns: u64,
     min_age_ns: u64,
 ) -> u64 {
-    // SAFETY: an aligned u64 of the table; volatile, since a hook may have been stopped at work.
-    if unsafe { core::ptr::read_volatile(&table.busy) } != 0 {
+    // SAFETY: an aligned u64 of the state; volatile, since a hook may have been stopped at work.
+    if unsafe { core::ptr::read_volatile(&state.busy) } != 0 {
         return 1;
     }
+    state.put_back(table);
     // Counted in memory, not in a register: the verifier would follow each value on its own.
-    let kept = &raw mut table.scratch;
-    // SAFETY: an aligned u64 of the table, which is ours for now.
+    let kept = &raw mut state.scratch;
+    // SAFETY: an aligned u64 of the state, which is ours for now.
     unsafe { kept.write_volatile(0) };
     let mut slot = 0;
     while slot < RUN_SLOTS {

@@ -3,7 +3,7 @@
 use core::marker::PhantomData;
 
 use crate::{
-    layout::{layout, present, probe_at},
+    layout::{Field, layout, present, probe_at},
     memory::{Memory, Probed, Typed},
 };
 
@@ -52,13 +52,11 @@ impl<M: Memory> Folio<M> {
         unsafe { M::load_pointer(self.0, layout!(folio_mapping)) }
     }
 
-    /// The word that names the owner; `scratch` makes a scalar of it where it is a typed pointer.
+    /// The word that names the owner: a number, or a typed pointer, by the kernel.
     #[inline(always)]
-    pub fn memcg_data(self, scratch: &mut u64) -> u64 {
+    pub fn memcg_data(self) -> *const u8 {
         // SAFETY: as above.
-        scalar(scratch, unsafe {
-            M::load_pointer(self.0, layout!(folio_memcg_data))
-        })
+        unsafe { M::load_pointer(self.0, layout!(folio_memcg_data)) }
     }
 
     /// Base pages in the folio.
@@ -86,8 +84,8 @@ impl<M: Memory> Folio<M> {
 
 /// Whether a page flag is set.
 #[inline(always)]
-pub fn has_bit(flags: u64, bit: u32) -> bool {
-    flags & (1u64 << (bit & 63)) != 0
+pub fn has_bit<const N: usize>(flags: u64, bit: Field<N>) -> bool {
+    flags & bit.bit() != 0
 }
 
 /// Turns a typed pointer into a number. The verifier refuses arithmetic on the pointer, and LLVM

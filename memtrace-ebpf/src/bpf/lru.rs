@@ -5,11 +5,10 @@ use memtrace_ebpf::{
     hook::Hook,
     readers::reader_table,
     record::{RunKind, run_flags},
-    run::RunTable,
+    run::HookState,
 };
 
 use crate::{
-    events::stats,
     folio::{Folio, has_bit, scalar},
     layout::{layout, load_pointer},
     memory::Typed,
@@ -26,49 +25,34 @@ const MAPPING_FLAGS: u64 = 3;
 pub fn lru_activate(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the tracepoint's only argument is the folio (the page before 5.16).
     let folio = unsafe { Folio::new(ctx.arg(0)) };
-    if let Some(table) = runs::table(Hook::LruActivate as u32) {
-        runs::set_busy(table, true);
-        activated(folio, table);
-        runs::set_busy(table, false);
-    }
-    0
+    runs::at_work(Hook::LruActivate, |state| activated(folio, state))
 }
 
 #[inline(always)]
-fn activated(folio: Folio<Typed>, table: &mut RunTable) {
+fn activated(folio: Folio<Typed>, state: &mut HookState) {
     let flags = folio.flags();
     if has_bit(flags, layout!(pg_swapbacked)) {
         // Anonymous memory and tmpfs count as working set on either list.
         return;
     }
-    let Some(stats) = stats(Hook::LruActivate) else {
-        return;
-    };
-    let mapping = folio.mapping();
-    let mapping_id = scalar(&mut table.scratch, mapping);
+    let (mapping, index) = (folio.mapping(), folio.index());
     // A large folio does not wait in the batch (mm/swap.c, folio_may_be_lru_cached): the task that
     // activates it is the one that runs.
     let (tgid, certain) = if has_bit(flags, layout!(pg_head)) {
         (tasks::current_tgid(), true)
     } else {
-        toucher(mapping_id, folio.index())
+        toucher(&mut state.scratch, mapping, index)
     };
-    let pages = folio.pages(flags, &mut table.scratch);
-    let memcg_data = folio.memcg_data(&mut table.scratch);
-    runs::add(
-        table,
-        stats,
-        Hook::LruActivate,
-        runs::Pages {
-            kind: RunKind::Activation,
-            flags: uncertain_unless(certain),
-            tgid,
-            mapping,
-            mapping_id,
-            memcg_data,
-            pages,
-        },
-    );
+    let pages = runs::Pages {
+        kind: RunKind::Activation,
+        flags: uncertain_unless(certain),
+        tgid,
+        mapping,
+        index,
+        memcg_data: folio.memcg_data(),
+        pages: folio.pages(flags, &mut state.scratch),
+    };
+    runs::add(state, Hook::LruActivate, &pages);
 }
 
 /// A page enters the LRU. Fires at batch drain.
@@ -76,16 +60,11 @@ fn activated(folio: Folio<Typed>, table: &mut RunTable) {
 pub fn lru_insertion(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the first argument is the folio (the page before 5.16).
     let folio = unsafe { Folio::new(ctx.arg(0)) };
-    if let Some(table) = runs::table(Hook::LruInsertion as u32) {
-        runs::set_busy(table, true);
-        inserted(folio, table);
-        runs::set_busy(table, false);
-    }
-    0
+    runs::at_work(Hook::LruInsertion, |state| inserted(folio, state))
 }
 
 #[inline(always)]
-fn inserted(folio: Folio<Typed>, table: &mut RunTable) {
+fn inserted(folio: Folio<Typed>, state: &mut HookState) {
     let flags = folio.flags();
     let is_swapbacked = has_bit(flags, layout!(pg_swapbacked));
     if !is_swapbacked && !has_bit(flags, layout!(pg_active)) {
@@ -93,7 +72,7 @@ fn inserted(folio: Folio<Typed>, table: &mut RunTable) {
         return;
     }
     let mapping = folio.mapping();
-    let mapping_id = scalar(&mut table.scratch, mapping);
+    let mapping_id = scalar(&mut state.scratch, mapping);
     let kind = if is_swapbacked {
         // Of anonymous memory: to follow it would read garbage, and a load that faults takes long.
         if mapping_id == 0 || mapping_id & MAPPING_FLAGS != 0 {
@@ -114,9 +93,6 @@ fn inserted(folio: Folio<Typed>, table: &mut RunTable) {
     } else {
         RunKind::InsertionActive
     };
-    let Some(stats) = stats(Hook::LruInsertion) else {
-        return;
-    };
     let index = folio.index();
     let refaulted_by = if matches!(kind, RunKind::InsertionActive) {
         workingset::take_refault(mapping_id, index)
@@ -128,37 +104,31 @@ fn inserted(folio: Folio<Typed>, table: &mut RunTable) {
         // tmpfs does not pass the add hook: whoever drains is the best there is.
         (RunKind::ShmemInsertion, None) => (kind, tasks::current_tgid(), false),
         (_, None) => match readers::table(reader_table::CACHE_ADD).map_or(NOBODY, |table| {
-            readers::touched(table, mapping_id, index).page_by
+            readers::touched(table, &mut state.scratch, mapping, index).page_by
         }) {
             NOBODY => (kind, tasks::current_tgid(), false),
             tgid => (kind, tgid, true),
         },
     };
-    let pages = folio.pages(flags, &mut table.scratch);
-    let memcg_data = folio.memcg_data(&mut table.scratch);
-    runs::add(
-        table,
-        stats,
-        Hook::LruInsertion,
-        runs::Pages {
-            kind,
-            flags: uncertain_unless(certain),
-            tgid,
-            mapping,
-            mapping_id,
-            memcg_data,
-            pages,
-        },
-    );
+    let pages = runs::Pages {
+        kind,
+        flags: uncertain_unless(certain),
+        tgid,
+        mapping,
+        index,
+        memcg_data: folio.memcg_data(),
+        pages: folio.pages(flags, &mut state.scratch),
+    };
+    runs::add(state, Hook::LruInsertion, &pages);
 }
 
 /// Who touched a page: the task that made it active, or the reader of this very page, on this CPU;
 /// whoever touched its file last here (uncertain), else whoever runs (uncertain).
 #[inline(always)]
-fn toucher(mapping_id: u64, index: u64) -> (u32, bool) {
+fn toucher(scratch: &mut u64, mapping: *const u8, index: u64) -> (u32, bool) {
     let mut file_by = NOBODY;
     if let Some(table) = readers::table(reader_table::READ) {
-        let touched = readers::touched(table, mapping_id, index);
+        let touched = readers::touched(table, scratch, mapping, index);
         if touched.page_by != NOBODY {
             return (touched.page_by, true);
         }
@@ -170,7 +140,7 @@ fn toucher(mapping_id: u64, index: u64) -> (u32, bool) {
         }
     }
     if let Some(table) = readers::table(reader_table::FAULT) {
-        let touched = readers::touched(table, mapping_id, index);
+        let touched = readers::touched(table, scratch, mapping, index);
         if touched.page_by != NOBODY {
             return (touched.page_by, true);
         }
@@ -182,7 +152,7 @@ fn toucher(mapping_id: u64, index: u64) -> (u32, bool) {
     if file_by == NOBODY
         && let Some(table) = readers::table(reader_table::MAP_PAGES)
     {
-        file_by = readers::last(table, mapping_id);
+        file_by = readers::last(table, scalar(scratch, mapping));
     }
     if file_by == NOBODY {
         file_by = tasks::current_tgid();

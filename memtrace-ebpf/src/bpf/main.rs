@@ -5,11 +5,13 @@
 //! - A program writes only its own slots of a per-CPU map. From 7.2 on tracepoint programs are
 //!   preemptible, so two different programs may interleave on one CPU; the same program may not
 //!   (the kernel skips it and counts `recursion_misses`).
-//! - Offsets come from [`layout::LAYOUT`], never from a constant.
+//! - Offsets are [`layout::Field`]s, never constants.
 //! - A plain load needs a pointer that the verifier knows by BTF; everything else goes through
 //!   `bpf_probe_read_kernel`, which a locked-down kernel refuses: then that part is pruned.
 #![no_std]
 #![no_main]
+// The marks that userspace replaces by the kernel's layout are in instructions of their own.
+#![feature(asm_experimental_arch)]
 
 mod empty;
 mod events;

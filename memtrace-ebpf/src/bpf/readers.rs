@@ -25,6 +25,9 @@ pub fn table(index: u32) -> Option<&'static mut ReaderTable> {
 #[inline(always)]
 pub fn note(table: &mut ReaderTable, hook: Hook, mapping: *const u8, first: u64, last: u64) {
     let tgid = tasks::current_tgid();
+    if table.goes_on(mapping as u64, tgid, first, last) {
+        return;
+    }
     if table.named_tgid != u64::from(tgid) {
         table.named_tgid = u64::from(tgid);
         table.hook = hook as u64;
@@ -33,7 +36,7 @@ pub fn note(table: &mut ReaderTable, hook: Hook, mapping: *const u8, first: u64,
         }
     }
     let mapping = scalar(&mut table.scratch, mapping);
-    table.note(mapping, tgid, first, last);
+    table.note_other(mapping, tgid, first, last);
 }
 
 /// No process. Not an `Option`: of a `None` the compiler leaves the number undefined, and may copy
@@ -52,8 +55,9 @@ pub struct Touched {
 /// Who touched a page, by the table given. One that its hook never wrote on this CPU is not searched:
 /// that takes longer than all else an activation does.
 #[inline(always)]
-pub fn touched(table: &ReaderTable, mapping: u64, index: u64) -> Touched {
-    if table.current.has(mapping, index) {
+pub fn touched(table: &ReaderTable, scratch: &mut u64, mapping: *const u8, index: u64) -> Touched {
+    // Most go on where the last one was: a pointer is compared as it is, which the verifier allows.
+    if table.current.has(mapping as u64, index) {
         return Touched {
             page_by: table.current.tgid,
             file_by: table.current.tgid,
@@ -65,6 +69,7 @@ pub fn touched(table: &ReaderTable, mapping: u64, index: u64) -> Touched {
             file_by: NOBODY,
         };
     }
+    let mapping = scalar(scratch, mapping);
     let bucket = &table.buckets[ReaderTable::bucket_of(mapping)];
     let newest = bucket.newest as usize;
     let mut age = 0;

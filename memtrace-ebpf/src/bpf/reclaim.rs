@@ -86,7 +86,7 @@ pub fn memcg_reclaim_enter(ctx: FEntryContext) -> i32 {
 pub fn memcg_reclaim_return(ctx: FExitContext) -> i32 {
     // The result comes after the last argument. Without the black boxes LLVM would make one load of
     // two, at an offset that verifiers up to 6.18 take for arithmetic on the context.
-    let reclaimed_pages = if layout!(memcg_reclaim_prototype) == 2 {
+    let reclaimed_pages = if layout!(memcg_reclaim_prototype).value() == 2 {
         black_box(ctx.arg(5))
     } else {
         black_box(ctx.arg(4))
@@ -118,7 +118,7 @@ pub fn memcg_reclaim_return_kretprobe(ctx: RetProbeContext) -> u32 {
 /// [`reclaim_flags`] from the fourth argument: `bool may_swap`, from 6.1 on a mask of options.
 #[inline(always)]
 fn options(word: u32) -> u32 {
-    let (may_swap, proactive) = if layout!(memcg_reclaim_prototype) == 0 {
+    let (may_swap, proactive) = if layout!(memcg_reclaim_prototype).value() == 0 {
         (word & 1 != 0, false)
     } else {
         (
@@ -139,7 +139,7 @@ fn options(word: u32) -> u32 {
 /// The allocation's order: (order, gfp) to 7.0, (gfp, order, memcg) from 7.1 on.
 #[inline(always)]
 fn order(ctx: &BtfTracePointContext) -> u32 {
-    if layout!(reclaim_begin_order_arg) == 1 {
+    if layout!(reclaim_begin_order_arg).value() == 1 {
         ctx.arg(1)
     } else {
         ctx.arg(0)

@@ -7,7 +7,7 @@ use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_seq_write};
 use memtrace_ebpf::record::{TaskSample, task_sample_flags};
 
 use crate::{
-    layout::{enabled, layout, present, probe, probe_at},
+    layout::{Offset, enabled, layout, present, probe, probe_at},
     memory::{Memory, Probed, Typed},
     tasks,
 };
@@ -19,7 +19,7 @@ const PF_KTHREAD: u32 = 0x0020_0000;
 /// `MMF_OOM_SKIP`, a bit number (include/linux/sched/coredump.h; mm_types.h from 6.16).
 const MMF_OOM_SKIP: u64 = 21;
 /// CPUs whose share of a counter is summed at most; on a larger machine it stays unknown.
-const MAX_CPUS: u32 = 1_024;
+const MAX_CPUS: u64 = 1_024;
 /// Threads looked at for one that has memory still.
 const MAX_THREADS: u32 = 64;
 
@@ -114,11 +114,11 @@ pub unsafe fn of_leader<M: Memory>(leader: *const u8) -> TaskSample {
 /// Address of the first thread of a process that has an `mm`; 0 if there is none.
 #[inline(always)]
 fn thread_with_memory(signal: u64) -> u64 {
-    let head = signal.wrapping_add(u64::from(layout!(signal_thread_head)));
+    let head = signal.wrapping_add(layout!(signal_thread_head).value());
     let mut node: u64 = probe(head);
     let mut seen = 0;
     while seen < MAX_THREADS && node != head && node != 0 {
-        let task = node.wrapping_sub(u64::from(layout!(task_thread_node)));
+        let task = node.wrapping_sub(layout!(task_thread_node).value());
         if probe_at::<u64>(task, layout!(task_mm)) != 0 {
             return task;
         }
@@ -228,7 +228,7 @@ unsafe fn memory<M: Memory>(mm: *const u8, sample: &mut TaskSample) {
         } else if present!(per_cpu_offset_low)
             && present!(percpu_counters)
             && enabled!(probe_read)
-            && layout!(possible_cpus) <= MAX_CPUS
+            && layout!(possible_cpus).value() <= MAX_CPUS
             && sample.mm != 0
         {
             sample.unsynced_file_pages = unsynced::<M>(mm, layout!(mm_rss_file));
@@ -245,7 +245,7 @@ unsafe fn memory<M: Memory>(mm: *const u8, sample: &mut TaskSample) {
 /// # Safety
 /// As [`memory`].
 #[inline(always)]
-unsafe fn counter<M: Memory>(mm: *const u8, offset: u32) -> i64 {
+unsafe fn counter<M: Memory>(mm: *const u8, offset: impl Offset) -> i64 {
     if enabled!(rss_percpu) {
         // SAFETY: as the caller promises.
         return unsafe { M::load(mm, offset) };
@@ -254,7 +254,11 @@ unsafe fn counter<M: Memory>(mm: *const u8, offset: u32) -> i64 {
     if enabled!(probe_read) {
         // SAFETY: the destination has the stated size; the helper checks the source.
         unsafe {
-            bpf_probe_read_kernel((&raw mut pages).cast(), 8, mm.add(offset as usize).cast());
+            bpf_probe_read_kernel(
+                (&raw mut pages).cast(),
+                8,
+                mm.add(offset.bytes() as usize).cast(),
+            );
         }
     }
     pages
@@ -265,16 +269,15 @@ unsafe fn counter<M: Memory>(mm: *const u8, offset: u32) -> i64 {
 /// # Safety
 /// As [`memory`], of an `mm` whose counters are percpu_counters.
 #[inline(always)]
-unsafe fn unsynced<M: Memory>(mm: *const u8, count: u32) -> i64 {
-    let place = count - layout!(percpu_count) + layout!(percpu_counters);
+unsafe fn unsynced<M: Memory>(mm: *const u8, count: impl Offset) -> i64 {
+    let place = count.bytes() - layout!(percpu_count).value() + layout!(percpu_counters).value();
     // SAFETY: as the caller promises.
     let counters: u64 = unsafe { M::load(mm, place) };
-    let offsets =
-        u64::from(layout!(per_cpu_offset_high)) << 32 | u64::from(layout!(per_cpu_offset_low));
+    let offsets = layout!(per_cpu_offset_high).value() << 32 | layout!(per_cpu_offset_low).value();
     let mut sum = 0;
     let mut cpu = 0;
-    while cpu < MAX_CPUS && cpu < layout!(possible_cpus) {
-        let offset: u64 = probe(offsets.wrapping_add(8 * u64::from(cpu)));
+    while cpu < MAX_CPUS && cpu < layout!(possible_cpus).value() {
+        let offset: u64 = probe(offsets.wrapping_add(8 * cpu));
         sum += i64::from(probe::<i32>(counters.wrapping_add(offset)));
         cpu += 1;
     }

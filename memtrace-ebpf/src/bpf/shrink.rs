@@ -138,7 +138,7 @@ fn enter<M: Memory>(ends: Hook, lruvec: *const u8, control: *const u8) -> i32 {
 /// which only arithmetic leads, which the verifier lets no typed pointer do.
 #[inline(always)]
 fn victim(lruvec: *const u8) -> u64 {
-    let node = (core::hint::black_box(lruvec as u64)).wrapping_sub(u64::from(layout!(node_lruvec)));
+    let node = (core::hint::black_box(lruvec as u64)).wrapping_sub(layout!(node_lruvec).value());
     // SAFETY: any address will do.
     unsafe { memcg::id::<Probed>(Probed::load_pointer(node as *const u8, layout!(node_memcg))) }
 }
@@ -154,8 +154,8 @@ unsafe fn kind<M: Memory>(lruvec: *const u8, control: *const u8, target: *const 
             return shrink_kind::MEMCG;
         }
         // SAFETY: as the caller promises.
-        let byte: u8 = unsafe { M::load(control, layout!(sc_proactive) / 8) };
-        if byte & (1 << (layout!(sc_proactive) % 8)) != 0 {
+        let byte: u8 = unsafe { M::load(control, layout!(sc_proactive).value() / 8) };
+        if byte & (1 << (layout!(sc_proactive).value() % 8)) != 0 {
             return shrink_kind::PROACTIVE;
         }
         return shrink_kind::MEMCG;

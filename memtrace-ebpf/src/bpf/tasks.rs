@@ -58,7 +58,7 @@ pub fn name_current_once(tgid: u32, stats: &mut HookStats) {
         return;
     }
     let leader = current_leader();
-    let comm = leader.wrapping_add(u64::from(layout!(task_comm)));
+    let comm = leader.wrapping_add(layout!(task_comm).value());
     name_current(leader, comm, tgid, false, stats);
 }
 
@@ -125,7 +125,7 @@ pub fn task_rename(ctx: BtfTracePointContext) -> i32 {
 pub fn process_exec(_ctx: BtfTracePointContext) -> i32 {
     if let Some(stats) = stats(Hook::ProcessExec) {
         let leader = current_leader();
-        let comm = leader.wrapping_add(u64::from(layout!(task_comm)));
+        let comm = leader.wrapping_add(layout!(task_comm).value());
         name_current(leader, comm, current_tgid(), true, stats);
     }
     0
@@ -152,7 +152,7 @@ pub fn name_of(task: *const u8) -> [u8; COMM_BYTES] {
             bpf_probe_read_kernel(
                 (&raw mut comm).cast(),
                 COMM_BYTES as u32,
-                task.add(layout!(task_comm) as usize).cast(),
+                task.add(layout!(task_comm).value() as usize).cast(),
             );
         }
     }

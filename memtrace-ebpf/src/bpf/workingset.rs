@@ -15,7 +15,6 @@ use memtrace_ebpf::{
 };
 
 use crate::{
-    events::stats,
     folio::{Folio, has_bit, scalar},
     layout::layout,
     memory::Memory,
@@ -101,36 +100,27 @@ fn refaulted<M: Memory>(folio: Folio<M>) -> i32 {
         // Swapped in: working set on either list.
         return 0;
     }
-    let hook = Hook::WorkingsetRefault;
-    let (Some(table), Some(stats)) = (runs::table(hook as u32), stats(hook)) else {
-        return 0;
-    };
-    runs::set_busy(table, true);
-    let mapping = folio.mapping();
-    let mapping_id = scalar(&mut table.scratch, mapping);
-    let tgid = tasks::current_tgid();
-    let kind = if has_bit(flags, layout!(pg_active)) {
-        let page = PageKey {
-            mapping: mapping_id,
-            index: folio.index(),
+    runs::at_work(Hook::WorkingsetRefault, |state| {
+        let (mapping, index) = (folio.mapping(), folio.index());
+        let tgid = tasks::current_tgid();
+        let kind = if has_bit(flags, layout!(pg_active)) {
+            let mapping = scalar(&mut state.scratch, mapping);
+            let _ = REFAULTED.insert(&PageKey { mapping, index }, &tgid, u64::from(BPF_ANY));
+            RunKind::RefaultActivated
+        } else {
+            RunKind::Refault
         };
-        let _ = REFAULTED.insert(&page, &tgid, u64::from(BPF_ANY));
-        RunKind::RefaultActivated
-    } else {
-        RunKind::Refault
-    };
-    let pages = runs::Pages {
-        kind,
-        flags: 0,
-        tgid,
-        mapping,
-        mapping_id,
-        memcg_data: folio.memcg_data(&mut table.scratch),
-        pages: folio.pages(flags, &mut table.scratch),
-    };
-    runs::add_for::<M>(table, stats, hook, pages, core::ptr::null());
-    runs::set_busy(table, false);
-    0
+        let pages = runs::Pages {
+            kind,
+            flags: 0,
+            tgid,
+            mapping,
+            index,
+            memcg_data: folio.memcg_data(),
+            pages: folio.pages(flags, &mut state.scratch),
+        };
+        runs::add_for::<M>(state, Hook::WorkingsetRefault, &pages, core::ptr::null());
+    })
 }
 
 /// Whose refault made this page active, if one did; asked once, when the page reaches its list.
@@ -162,28 +152,23 @@ pub fn workingset_eviction_kprobe(ctx: ProbeContext) -> u32 {
 /// `target` is the memcg that was short, null if the node was.
 #[inline(always)]
 fn evicted<M: Memory>(folio: Folio<M>, target: *const u8) -> i32 {
-    let hook = Hook::WorkingsetEviction;
-    let (Some(table), Some(stats)) = (runs::table(hook as u32), stats(hook)) else {
-        return 0;
-    };
-    runs::set_busy(table, true);
-    let flags = folio.flags();
-    // What goes to swap has no file any more: an anonymous folio's mapping is no address_space.
-    let (kind, mapping) = if has_bit(flags, layout!(pg_swapbacked)) {
-        (RunKind::SwapEviction, core::ptr::null())
-    } else {
-        (RunKind::Eviction, folio.mapping())
-    };
-    let pages = runs::Pages {
-        kind,
-        flags: run_flags::IN_RECLAIM,
-        tgid: tasks::current_tgid(),
-        mapping,
-        mapping_id: scalar(&mut table.scratch, mapping),
-        memcg_data: folio.memcg_data(&mut table.scratch),
-        pages: folio.pages(flags, &mut table.scratch),
-    };
-    runs::add_for::<M>(table, stats, hook, pages, target);
-    runs::set_busy(table, false);
-    0
+    runs::at_work(Hook::WorkingsetEviction, |state| {
+        let flags = folio.flags();
+        // What goes to swap has no file any more: an anonymous folio's mapping is no address_space.
+        let (kind, mapping) = if has_bit(flags, layout!(pg_swapbacked)) {
+            (RunKind::SwapEviction, core::ptr::null())
+        } else {
+            (RunKind::Eviction, folio.mapping())
+        };
+        let pages = runs::Pages {
+            kind,
+            flags: run_flags::IN_RECLAIM,
+            tgid: tasks::current_tgid(),
+            mapping,
+            index: folio.index(),
+            memcg_data: folio.memcg_data(),
+            pages: folio.pages(flags, &mut state.scratch),
+        };
+        runs::add_for::<M>(state, Hook::WorkingsetEviction, &pages, target);
+    })
 }

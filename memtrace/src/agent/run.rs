@@ -38,7 +38,7 @@ use crate::{
     },
     model::oom::{Growth, KillStory, Kills, Outcome, predict_domain},
     oom::OomWatch,
-    source::live::{LiveError, monotonic_ns, unix_ns},
+    source::live::{monotonic_ns, unix_ns},
     store::{Balances, HistoryError, NODE, Report},
     view::oom::report::{self, Uncounted, Who},
 };
@@ -201,13 +201,7 @@ impl<A: FnMut(&Report)> Agent<A> {
                 () = &mut stop => break,
                 _ = ticks.tick() => self.tick(watch.as_ref()),
                 Some(kept) = kept.recv() => self.announce(&kept),
-                gathered = gather(watch.as_mut(), &mut told) => {
-                    if let Err(error) = gathered {
-                        log::error!("{error}; kills are told of from the kernel's counters alone");
-                        watch = None;
-                        self.hooks.iter_mut().for_each(|hook| hook.up = false);
-                    }
-                }
+                () = gather(watch.as_mut(), &mut told) => {}
             }
             self.learn(told);
         }
@@ -399,7 +393,7 @@ impl<A: FnMut(&Report)> Agent<A> {
 }
 
 /// Waits for the watch, if there is one.
-async fn gather(watch: Option<&mut OomWatch>, told: &mut Vec<Input>) -> Result<(), LiveError> {
+async fn gather(watch: Option<&mut OomWatch>, told: &mut Vec<Input>) {
     match watch {
         Some(watch) => watch.gather(|input| told.push(input)).await,
         None => std::future::pending().await,

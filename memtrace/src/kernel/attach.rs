@@ -2,6 +2,7 @@
 
 mod attached;
 mod refusal;
+mod relocate;
 mod rungs;
 mod timing;
 
@@ -31,6 +32,9 @@ pub enum AttachError {
     /// The object could not be loaded.
     #[error("loading the BPF object: {0}")]
     Load(#[from] aya::EbpfError),
+    /// The object is no ELF file.
+    #[error("reading the BPF object: {0}")]
+    Object(#[from] object::Error),
     /// aya does not take the types of the hooks.
     #[error("reading the hooks' types: {0}")]
     Btf(#[from] aya::BtfError),
@@ -98,20 +102,19 @@ pub fn attach(
         maximum: None,
     };
     let _ = rustix::process::setrlimit(rustix::process::Resource::Memlock, unlimited);
-    let layout = *facts.layout();
+    let object = relocate::relocated(OBJECT, facts.layout())?;
     // aya-log's levels: 0 lets nothing pass, and the verifier prunes the calls.
     let log_level: u8 = if options.verbose { 5 } else { 0 };
     let mut ebpf = EbpfLoader::new()
         // The log is only fetched when a program is refused.
         .verifier_log_level(VerifierLogLevel::DEBUG)
-        .override_global("LAYOUT", &layout, true)
         .override_global("AYA_LOG_LEVEL", &log_level, false)
         .map_max_entries(map::EVENTS, options.ring_bytes)
         .map_max_entries(
             map::COUNTER_FLOWS,
             if options.exact { EXACT_CGROUPS } else { 1 },
         )
-        .load(OBJECT)
+        .load(&object)
         .map_err(|error| {
             if is_permission(&error) {
                 AttachError::NotPermitted

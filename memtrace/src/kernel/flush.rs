@@ -50,7 +50,7 @@ impl Flusher {
             return Ok(0);
         };
         for hook in Hook::ALL.into_iter().take(RUN_TABLES as usize) {
-            for (cpu, stats) in attached.stats(hook)?.iter().enumerate() {
+            for (cpu, stats) in attached.stats(hook)?.enumerate() {
                 let hook = hook as u32;
                 // A hook that never ran produced nothing.
                 let flushed = self.flushed.entry((hook, cpu)).or_default();

@@ -10,8 +10,8 @@ pub static OBJECT: &[u8] = include_bytes_aligned!("../../bpf/memtrace.bpf.o");
 pub mod map {
     /// Ring buffer of all records.
     pub const EVENTS: &str = "EVENTS";
-    /// Per-CPU [`HookStats`](memtrace_ebpf::hook::HookStats) of each hook.
-    pub const STATS: &str = "STATS";
+    /// Per-CPU [`HookState`](memtrace_ebpf::run::HookState) of each hook.
+    pub const STATES: &str = "STATES";
     /// Per-CPU [`ShrinkCounts`](memtrace_ebpf::record::ShrinkCounts) by
     /// [`ShrinkKey`](memtrace_ebpf::record::ShrinkKey).
     pub const SHRINKS: &str = "SHRINKS";

@@ -90,12 +90,9 @@ impl OomWatch {
     }
 
     /// Waits until something is told, or a short time has passed, and hands over all there is.
-    ///
-    /// # Errors
-    /// If the ring buffer cannot be waited for.
-    pub async fn gather(&mut self, mut sink: impl FnMut(Input)) -> Result<(), LiveError> {
+    pub async fn gather(&mut self, mut sink: impl FnMut(Input)) {
         tokio::select! {
-            ready = self.live.readable() => ready?,
+            () = self.live.readable() => {}
             Some(snapshot) = self.snapshots.recv() => {
                 sink(Input::OomSnapshot(Arc::new(snapshot)));
             }
@@ -113,7 +110,6 @@ impl OomWatch {
             }
         }
         self.drain(&mut sink);
-        Ok(())
     }
 
     /// What the hooks did so far.
@@ -136,9 +132,7 @@ impl OomWatch {
     }
 
     fn drain(&mut self, sink: &mut impl FnMut(Input)) {
-        let mut told = Vec::new();
-        self.live.drain(|input| told.push(input));
-        for input in told {
+        for input in self.live.drain() {
             for path in self.paths(&input) {
                 sink(path);
             }

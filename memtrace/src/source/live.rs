@@ -2,21 +2,19 @@
 
 use std::io;
 
-use aya::maps::{MapData, MapError, RingBuf};
+use aya::maps::MapError;
 use memtrace_ebpf::{
     hook::Hook,
     record::{Header, Tag},
     run::RUN_TABLES,
 };
 use rustix::time::{ClockId, clock_gettime};
-use tokio::io::{Interest, unix::AsyncFd};
 
-use super::decode;
+use super::{decode, ring::Ring};
 use crate::{
     input::{ExactCounters, HookCounters, HookOutcome, Input, ShrinkSum},
     kernel::{
         attach::{self, AttachError, Attached, LoadOptions},
-        callers::Callers,
         facts::KernelFacts,
         flush::{FlushError, Flusher},
         hooks, plan,
@@ -29,8 +27,8 @@ pub enum LiveError {
     /// Nothing could be attached.
     #[error(transparent)]
     Attach(#[from] AttachError),
-    /// The ring buffer could not be waited for.
-    #[error("waiting for the BPF ring buffer: {0}")]
+    /// The ring buffer could not be read.
+    #[error("starting to read the BPF ring buffer: {0}")]
     Ring(#[source] io::Error),
     /// Runs could not be sent.
     #[error(transparent)]
@@ -46,10 +44,9 @@ pub enum LiveError {
 /// Hooks in the kernel and the stream that comes from them.
 pub struct Live {
     attached: Attached,
-    ring: AsyncFd<RingBuf<MapData>>,
+    ring: Ring,
     logger: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
     flusher: Flusher,
-    callers: Callers,
     undecodable: u64,
 }
 
@@ -88,16 +85,12 @@ impl Live {
         } else {
             None
         };
-        // SAFETY: the descriptor belongs to the ring buffer, which the AsyncFd owns and which never
-        // closes or replaces it.
-        let ring = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) }
-            .map_err(|error| LiveError::Ring(error.into()))?;
+        let ring = Ring::start(ring, facts.callers.clone()).map_err(LiveError::Ring)?;
         Ok(Self {
             ring,
             attached,
             logger,
             flusher: Flusher::default(),
-            callers: facts.callers.clone(),
             undecodable: 0,
         })
     }
@@ -114,36 +107,20 @@ impl Live {
 
     /// Records that could not be decoded: a programming error, never silent.
     pub fn undecodable(&self) -> u64 {
-        self.undecodable
+        self.undecodable + self.ring.undecodable()
     }
 
-    /// Waits until the ring buffer has something to read.
-    ///
-    /// # Errors
-    /// As the runtime reports them.
-    pub async fn readable(&mut self) -> Result<(), LiveError> {
-        let mut ready = self.ring.readable_mut().await.map_err(LiveError::Ring)?;
-        // Everything is read by `drain` right after; what comes later wakes us again.
-        ready.clear_ready();
-        Ok(())
+    /// Waits until something was told.
+    pub async fn readable(&self) {
+        self.ring.readable().await;
     }
 
-    /// Reads everything that waits in the ring buffer.
-    pub fn drain(&mut self, mut sink: impl FnMut(Input)) {
-        let received_ns = monotonic_ns();
-        let ring = self.ring.get_mut();
-        while let Some(record) = ring.next() {
-            match decode::decode(&record, received_ns, &self.callers) {
-                Ok(input) => sink(input),
-                Err(error) => {
-                    self.undecodable += 1;
-                    log::error!("a record from the kernel could not be read: {error}");
-                }
-            }
-        }
+    /// All that was told by now.
+    pub fn drain(&mut self) -> Vec<Input> {
         if let Some(logger) = &mut self.logger {
             logger.flush();
         }
+        self.ring.drain()
     }
 
     /// Sends the runs that are older than `min_age_ns` into the ring buffer. Returns how many stay.
@@ -217,7 +194,7 @@ impl Live {
         // With a small ring buffer it takes several rounds to get everything through.
         for _ in 0..1_000 {
             let kept = self.flush(0)?;
-            self.drain(&mut sink);
+            self.drain().into_iter().for_each(&mut sink);
             if kept == 0 {
                 break;
             }
@@ -230,7 +207,7 @@ impl Live {
     fn leftovers(&mut self, sink: &mut impl FnMut(Input)) -> Result<(), LiveError> {
         let now_ns = monotonic_ns();
         for hook in Hook::ALL.into_iter().take(RUN_TABLES as usize) {
-            for (cpu, table) in self.attached.runs(hook as u32)?.iter().enumerate() {
+            for (cpu, table) in self.attached.runs(hook)?.iter().enumerate() {
                 for run in table.runs.iter().filter(|run| run.pages != 0) {
                     let header = Header {
                         tag: Tag::Run as u32,

@@ -4,3 +4,4 @@ pub mod decode;
 pub mod kernel_log;
 pub mod live;
 pub mod recording;
+mod ring;

@@ -68,7 +68,7 @@ impl Cost {
                 std::thread::sleep(FLUSH_EVERY.min(time / WINDOWS));
                 live.flush(FLUSH_EVERY.as_nanos() as u64)
                     .map_err(Failure::failed)?;
-                live.drain(|_| ());
+                live.drain();
             }
             samples.push(live.attached().timed_programs());
         }

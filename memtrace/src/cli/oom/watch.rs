@@ -79,7 +79,7 @@ impl Watch {
         while !teller.has_enough() {
             let mut told = Vec::new();
             tokio::select! {
-                gathered = watch.gather(|input| told.push(input)) => gathered.map_err(failure)?,
+                () = watch.gather(|input| told.push(input)) => {}
                 _ = signals.next() => break,
                 () = until(deadline) => break,
             }

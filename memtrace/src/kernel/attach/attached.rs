@@ -14,7 +14,7 @@ use memtrace_ebpf::{
     exact::{COUNTERS, CounterFlow},
     hook::{Hook, HookStats},
     record::{ShrinkCounts, ShrinkKey},
-    run::RunTable,
+    run::{HookState, RunTable},
 };
 
 use super::{
@@ -40,7 +40,7 @@ pub struct Attached {
     pub(super) links: Vec<Link>,
     /// The flush program is loaded.
     flushes: bool,
-    stats: PerCpuArray<MapData, HookStats>,
+    states: PerCpuArray<MapData, HookState>,
     counter_flows: PerCpuHashMap<MapData, u64, CounterFlow>,
     runs: PerCpuArray<MapData, RunTable>,
     shrinks: PerCpuHashMap<MapData, ShrinkKey, ShrinkCounts>,
@@ -69,7 +69,7 @@ impl Attached {
             probes,
             links,
             flushes,
-            stats: take_map(&mut ebpf, map::STATS)?,
+            states: take_map(&mut ebpf, map::STATES)?,
             runs: take_map(&mut ebpf, map::RUNS)?,
             shrinks: take_map(&mut ebpf, map::SHRINKS)?,
             counter_flows: take_map(&mut ebpf, map::COUNTER_FLOWS)?,
@@ -126,16 +126,27 @@ impl Attached {
     ///
     /// # Errors
     /// As the kernel reports them.
-    pub fn stats(&self, hook: Hook) -> Result<PerCpuValues<HookStats>, MapError> {
-        self.stats.get(&(hook as u32), 0)
+    pub fn stats(&self, hook: Hook) -> Result<impl Iterator<Item = HookStats>, MapError> {
+        let states = self.states.get(&(hook as u32), 0)?;
+        let stats: Vec<HookStats> = states.iter().map(|state| state.stats).collect();
+        Ok(stats.into_iter())
     }
 
     /// Runs of one hook that still sit on each CPU.
     ///
     /// # Errors
     /// As the kernel reports them.
-    pub fn runs(&self, hook: u32) -> Result<PerCpuValues<RunTable>, MapError> {
-        self.runs.get(&hook, 0)
+    pub fn runs(&self, hook: Hook) -> Result<Vec<RunTable>, MapError> {
+        let states = self.states.get(&(hook as u32), 0)?;
+        let tables = self.runs.get(&(hook as u32), 0)?;
+        let mut runs = Vec::new();
+        for (state, table) in states.iter().zip(tables.iter()) {
+            let mut table = *table;
+            let mut state = *state;
+            state.put_back(&mut table);
+            runs.push(table);
+        }
+        Ok(runs)
     }
 
     /// Who was shrunk on whose behalf so far; `None` if that hook is off.
@@ -209,7 +220,7 @@ impl Attached {
                     recursion_misses: self.recursion_misses(program).unwrap_or(0),
                     ..HookCounters::default()
                 };
-                for cpu in self.stats(hook)?.iter() {
+                for cpu in self.stats(hook)? {
                     counters.pages_produced += cpu.pages_produced;
                     counters.pages_lost += cpu.pages_lost;
                     counters.records_sent += cpu.sent.iter().sum::<u64>();
