@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    cgroup::{CgroupError, CgroupHandle, Hierarchy, Look, RiskSample, Visit, WatchedCgroup, walk},
+    cgroup::{
+        CgroupError, CgroupHandle, Hierarchy, Look, RiskSample, StatLines, Visit, WatchedCgroup,
+        walk,
+    },
     identity::{Level, identify},
 };
 
@@ -30,6 +33,8 @@ pub(super) struct Census {
     known: BTreeMap<u64, Level>,
     watched: BTreeMap<u64, WatchedCgroup>,
     unwatched: usize,
+    /// Every `memory.stat` has the same.
+    lines: StatLines,
     /// Every file is read into it.
     buffer: Vec<u8>,
 }
@@ -37,6 +42,7 @@ pub(super) struct Census {
 impl Census {
     pub(super) fn new(hierarchy: Hierarchy, max_watched: usize) -> Self {
         Self {
+            lines: StatLines::new(hierarchy.version()),
             hierarchy,
             max_watched,
             known: BTreeMap::new(),
@@ -69,7 +75,7 @@ impl Census {
             {
                 match self.watched.len() < self.max_watched {
                     true => {
-                        let watched = WatchedCgroup::new(hierarchy.version(), handle).ok();
+                        let watched = WatchedCgroup::new(handle).ok();
                         self.watched.extend(watched.map(|watched| (id, watched)));
                     }
                     false => self.unwatched += 1,
@@ -88,8 +94,9 @@ impl Census {
 
     /// Reads what is watched. A cgroup that has vanished is left out: the next census tells.
     pub(super) fn read(&mut self, look: Look) -> Vec<Reading> {
-        let buffer = &mut self.buffer;
-        let read = |(id, watched): (&u64, &mut WatchedCgroup)| match watched.sample(look, buffer) {
+        let (lines, buffer) = (&mut self.lines, &mut self.buffer);
+        let mut sample = |watched: &mut WatchedCgroup| watched.sample(look, lines, buffer);
+        let read = |(id, watched): (&u64, &mut WatchedCgroup)| match sample(watched) {
             Ok(sample) => Some(Reading { id: *id, sample }),
             Err(CgroupError::Gone { .. } | CgroupError::NoMemoryController { .. }) => None,
             Err(error) => {

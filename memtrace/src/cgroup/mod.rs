@@ -20,6 +20,7 @@ mod reader;
 mod scope;
 mod stale;
 mod stat;
+mod stat_lines;
 mod target;
 mod tree;
 mod unit;
@@ -43,6 +44,7 @@ pub use self::{
     reader::CgroupReader,
     scope::{OwnCgroup, ScopeError},
     stat::{MalformedLine, parse_memory_stat, parse_pressure},
+    stat_lines::StatLines,
     target::{Places, TargetError, resolve_target},
     tree::{Visit, find_by_id, members, walk},
     usage::UsageFile,

@@ -33,7 +33,7 @@ pub fn parse_memory_stat(version: CgroupVersion, text: &str) -> Result<MemorySta
 
 /// The v2 name of a key. v1 prints each counter twice, local and hierarchical; only the second
 /// (`total_`) means what v2's numbers mean (mm/memcontrol-v1.c, `memcg1_stat_format`).
-fn v2_key(version: CgroupVersion, key: &str) -> Option<&str> {
+pub(super) fn v2_key(version: CgroupVersion, key: &str) -> Option<&str> {
     match version {
         CgroupVersion::V2 => Some(key),
         CgroupVersion::V1 => Some(match key.strip_prefix("total_")? {

@@ -1,7 +1,7 @@
 //! A cgroup read every second for months: usage and statistics by files kept open, the rest at times.
 
-use super::{CgroupError, CgroupHandle, kept::Kept, parse_memory_stat, reader::number};
-use crate::input::{CgroupSample, CgroupVersion};
+use super::{CgroupError, CgroupHandle, StatLines, kept::Kept, reader::number};
+use crate::input::CgroupSample;
 
 /// From this share of its limit on, all but the kills is read each time.
 const NEAR: f64 = 0.8;
@@ -31,7 +31,6 @@ pub struct RiskSample {
 /// two that are read each second are kept, the others are opened when they are read.
 #[derive(Debug)]
 pub struct WatchedCgroup {
-    version: CgroupVersion,
     handle: CgroupHandle,
     kept: Kept,
     last: Option<RiskSample>,
@@ -42,21 +41,25 @@ impl WatchedCgroup {
     ///
     /// # Errors
     /// As [`super::CgroupReader::open`].
-    pub fn new(version: CgroupVersion, handle: CgroupHandle) -> Result<Self, CgroupError> {
+    pub fn new(handle: CgroupHandle) -> Result<Self, CgroupError> {
         Ok(Self {
-            version,
             kept: handle.keep()?,
             handle,
             last: None,
         })
     }
 
-    /// As it is now. The first look is a whole one. `buffer` grows as needed, and is meant to be used
-    /// again.
+    /// As it is now. The first look is a whole one. `lines` and `buffer` are meant to be used again,
+    /// for other cgroups, too.
     ///
     /// # Errors
     /// As [`super::CgroupReader::sample`].
-    pub fn sample(&mut self, look: Look, buffer: &mut Vec<u8>) -> Result<RiskSample, CgroupError> {
+    pub fn sample(
+        &mut self,
+        look: Look,
+        lines: &mut StatLines,
+        buffer: &mut Vec<u8>,
+    ) -> Result<RiskSample, CgroupError> {
         let stat = &self.kept.stat;
         let sample = match (look, self.last) {
             (Look::Part, Some(last)) => {
@@ -70,8 +73,8 @@ impl WatchedCgroup {
                     }
                     false => {
                         if let Some(text) = stat.read(buffer)? {
-                            sample.cgroup.stat = parse_memory_stat(self.version, text)
-                                .map_err(|line| stat.malformed(&line.0))?;
+                            sample.cgroup.stat =
+                                lines.parse(text).map_err(|line| stat.malformed(&line.0))?;
                         }
                     }
                 }
@@ -99,7 +102,7 @@ fn is_near(sample: &CgroupSample) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cgroup::fixture::Tree;
+    use crate::{cgroup::fixture::Tree, input::CgroupVersion};
 
     #[test]
     fn usage_and_statistics_are_fresh_and_the_rest_is_near_the_limit() {
@@ -111,9 +114,9 @@ mod tests {
         write("memory.min", "max\n");
         write("memory.events", "oom_kill 1\n");
         let handle = CgroupHandle::open(CgroupVersion::V2, &tree.root().join("a")).unwrap();
-        let mut watched = WatchedCgroup::new(CgroupVersion::V2, handle).unwrap();
-        let mut buffer = Vec::new();
-        let mut look = |look| watched.sample(look, &mut buffer).unwrap();
+        let mut watched = WatchedCgroup::new(handle).unwrap();
+        let (mut lines, mut buffer) = (StatLines::new(CgroupVersion::V2), Vec::new());
+        let mut look = |look| watched.sample(look, &mut lines, &mut buffer).unwrap();
 
         let first = look(Look::Part);
         assert_eq!(first.min_bytes, u64::MAX);

@@ -47,6 +47,15 @@ macro_rules! memory_stat {
         }
 
         impl MemoryStat {
+            /// The keys, in the order of the fields.
+            pub const KEYS: &'static [&'static str] = &[$(stringify!($key)),*];
+
+            /// From the values of [`KEYS`](Self::KEYS).
+            pub const fn from_values(values: [Option<u64>; Self::KEYS.len()]) -> Self {
+                let [$($key),*] = values;
+                Self { $($key),* }
+            }
+
             /// Sets a key by its v2 name; `false` if memtrace does not keep that key.
             pub fn set(&mut self, key: &str, value: u64) -> bool {
                 match key {
