@@ -29,6 +29,16 @@ pub fn write(path: &Path, results: &[ConfigResult]) -> Result<()> {
     fs::write(path, page(results)).with_context(|| format!("write {}", path.display()))
 }
 
+/// The names of the cases that failed, after a colon.
+fn failed(result: &ConfigResult) -> String {
+    let names = result.failed.iter();
+    let names: Vec<_> = names.filter_map(|case| case.split(':').next()).collect();
+    match names.is_empty() {
+        true => String::new(),
+        false => format!(": {}", names.join(", ")),
+    }
+}
+
 fn page(results: &[ConfigResult]) -> String {
     let mut text = INTRODUCTION.to_owned();
     text.push_str("## The suite\n\n");
@@ -37,7 +47,9 @@ fn page(results: &[ConfigResult]) -> String {
         let config = result.config;
         let suite = match (&result.failure, result.counts) {
             (None, Some(counts)) => counts.to_string(),
-            (Some(why), Some(counts)) => format!("**failed**: {why} ({counts})"),
+            (Some(why), Some(counts)) => {
+                format!("**failed**: {why}{} ({counts})", failed(result))
+            }
             (Some(why), None) => format!("**failed**: {why}"),
             (None, None) => "not run".to_owned(),
         };
@@ -214,14 +226,14 @@ mod tests {
             lru,
             locked_down: false,
         };
-        let page = page(&[
-            result(config(Lru::Classic), Some("fentry"), None),
-            result(config(Lru::Mglru), None, Some("exit code 1")),
-        ]);
-        assert!(
-            page.contains("| 6.12 | 1.2-3 | mglru | v2 | **failed**: exit code 1"),
-            "{page}"
-        );
+        let broken = ConfigResult {
+            failed: vec!["one_case: why".to_owned(), "other: why: not".to_owned()],
+            ..result(config(Lru::Mglru), None, Some("2 cases failed"))
+        };
+        let page = page(&[result(config(Lru::Classic), Some("fentry"), None), broken]);
+        let row =
+            "| 6.12 | 1.2-3 | mglru | v2 | **failed**: 2 cases failed: one_case, other (9 passed";
+        assert!(page.contains(row), "{page}");
         assert!(page.contains("| signal | 6.12 | 6.12-v2-mglru |"), "{page}");
         assert!(page.contains("| activation | fentry | off |"), "{page}");
     }
