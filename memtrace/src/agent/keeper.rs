@@ -201,6 +201,7 @@ impl Shelf {
                 _ = logged(self.history.keep_balances(&balances, &self.boot_id));
             }
             Request::KeepMinute(minute) => {
+                log::debug!("a minute of the series: {} bytes", minute.rows_bytes());
                 let done = self.history.keep_minute(&minute, self.series_bytes);
                 _ = kept.blocking_send(Kept::Minute(logged(done)));
             }

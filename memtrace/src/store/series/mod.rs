@@ -67,8 +67,7 @@ impl Minute {
     }
 
     /// Bytes of all rows.
-    #[cfg(test)]
-    fn rows_bytes(&self) -> usize {
+    pub(crate) fn rows_bytes(&self) -> usize {
         self.chunks.iter().map(|(_, bytes)| bytes.len()).sum()
     }
 }
