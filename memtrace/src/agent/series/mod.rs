@@ -6,7 +6,6 @@ mod tests;
 use std::{
     collections::{BTreeMap, BTreeSet},
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    mem,
 };
 
 use super::{DomainRisk, census::Reading, node::NodeSample, state::State};
@@ -44,7 +43,8 @@ struct Slot {
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Recorder {
-    slots: BTreeMap<u64, Slot>,
+    /// A kilobyte each, and so not in the tree's half-empty nodes.
+    slots: BTreeMap<u64, Box<Slot>>,
     machine: Slot,
     next: u32,
     /// Made since the first look: their counters began with 0.
@@ -111,12 +111,12 @@ impl Recorder {
             let slot = self.slots.entry(*id).or_insert_with(|| {
                 let number = *next;
                 *next += 1;
-                Slot {
+                Box::new(Slot {
                     number,
                     path: path.to_owned(),
                     before: newborn.then_some([Some(0); Count::ALL.len()]),
                     ..Slot::default()
-                }
+                })
             });
             slot.learn(now, counters(&sample.cgroup));
             slot.learn_cgroup(&sample.cgroup, &risk, unreclaimable);
@@ -145,19 +145,21 @@ impl Recorder {
     pub(super) fn end(&mut self, state: &State) -> Option<Minute> {
         let (_, span) = self.minute.take()?;
         let mut subjects = Vec::new();
-        let mut rows = Vec::new();
         for (id, slot) in &mut self.slots {
             subjects.extend(slot.subject(*id, state.name(Some(*id))));
-            if slot.row.samples > 0 {
-                rows.push((slot.number, mem::take(&mut slot.row)));
-            }
         }
-        rows.push((MACHINE, mem::take(&mut self.machine.row)));
-        rows.sort_by_key(|(number, _)| *number);
+        let slots = self.slots.values_mut().map(Box::as_mut);
+        let mut with_rows: Vec<_> = slots.filter(|slot| slot.row.samples > 0).collect();
+        with_rows.push(&mut self.machine);
+        with_rows.sort_by_key(|slot| slot.number);
+        let rows = with_rows.iter().map(|slot| (slot.number, &slot.row));
+        let minute = Minute::new(span, rows, subjects);
+        for slot in with_rows {
+            slot.row = Row::default();
+        }
         self.slots.retain(|_, slot| !slot.gone);
         self.gone = 0;
-        let rows = rows.iter().map(|(number, row)| (*number, row));
-        Some(Minute::new(span, rows, subjects))
+        Some(minute)
     }
 }
 
