@@ -4,6 +4,7 @@ mod deploy;
 mod instructions;
 mod libtest;
 mod live;
+mod receiver;
 mod tally;
 
 use std::io::{BufRead as _, BufReader};
@@ -35,6 +36,8 @@ const LIVE_TARGET: &str = "live";
 /// Names the file in which a test that finds it cannot run here says so; see
 /// `memtrace_tests::skip`.
 const SKIPS_FILE: &str = "MEMTRACE_SKIPS";
+/// Names a VictoriaMetrics, which takes OTLP.
+const RECEIVER: &str = "MEMTRACE_OTLP_RECEIVER";
 /// Names the binary under test.
 const BINARY: &str = "MEMTRACE_BIN";
 
@@ -173,6 +176,11 @@ fn live_suite(filter: Option<&str>) -> Result<Tally> {
         .args(["--package", LIVE_PACKAGE, "--test", LIVE_TARGET, "--"])
         .args(filter)
         .env(BINARY, workspace::target_dir().join("release/memtrace"));
+    // Without it one case is skipped, and says so.
+    match receiver::find() {
+        Ok(program) => _ = command.env(RECEIVER, program),
+        Err(error) => eprintln!("no receiver of OTLP: {error:#}"),
+    }
     let mut reader = live::Reader::default();
     let succeeded = stream(&mut command, |line| reader.line(line))?;
     let mut tally = reader.finish();

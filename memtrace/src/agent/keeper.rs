@@ -1,23 +1,25 @@
-//! A thread that keeps reports: fsync takes tens of milliseconds, and nobody else waits for it.
+//! A thread that keeps reports and series: fsync takes tens of milliseconds, and nobody else waits for it.
 
 use std::{
-    collections::VecDeque,
-    path::Path,
-    sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    sync::mpsc::{SyncSender, TrySendError, sync_channel},
     thread::{self, JoinHandle},
 };
 
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::store::{Balances, History, HistoryError, Report};
+use super::Settings;
+use crate::{
+    model::past::{Past, Question},
+    store::{Balances, Dropped, History, HistoryError, Minute, NotKept, Report, past},
+};
 
 /// Requests that wait.
 const WAITING: usize = 1_024;
 /// Reports that are looked at for what they have in common with the next ones.
 const RECENT: usize = 200;
-/// Reports that are kept without a history.
-const IN_MEMORY: usize = 256;
+/// Reports and series that are kept without a history, bytes each.
+const IN_MEMORY_BYTES: u64 = 2 << 20;
 
 /// What the keeper is asked for.
 enum Request {
@@ -25,28 +27,29 @@ enum Request {
     KeepBalances(Balances),
     Newest(usize, oneshot::Sender<Result<Vec<Report>, HistoryError>>),
     One(u64, oneshot::Sender<Result<Option<Report>, HistoryError>>),
+    KeepMinute(Minute),
+    Past(Question, oneshot::Sender<Looked>),
 }
 
-/// What became of a report.
-pub(super) struct Kept {
-    /// With its number.
-    pub(super) report: Report,
-    /// It is on the disk, or nobody asked for that.
-    pub(super) is_safe: bool,
+/// What was, or why it is not known.
+pub(super) type Looked = Result<Result<Past, NotKept>, HistoryError>;
+
+/// What became of what was to be kept.
+pub(super) enum Kept {
+    /// A report.
+    Report {
+        /// With its number.
+        report: Box<Report>,
+        /// It is on the disk, or nobody asked for that.
+        is_safe: bool,
+    },
+    /// A minute of the series; `None` if it could not be written.
+    Minute(Option<Dropped>),
 }
 
 /// Asks the keeper; cheap to clone.
 #[derive(Clone)]
 pub(super) struct Archive(SyncSender<Request>);
-
-/// Where reports are.
-enum Shelf {
-    History(Box<History>),
-    Memory {
-        reports: VecDeque<Report>,
-        last: u64,
-    },
-}
 
 /// The thread.
 pub(super) struct Keeper {
@@ -61,7 +64,9 @@ pub(super) struct Opened {
     pub(super) balances: Option<Balances>,
     /// The newest reports, newest first.
     pub(super) recent: Vec<Value>,
-    /// Where kept reports come out.
+    /// The number of the next new series.
+    pub(super) next_series: u32,
+    /// Where what was kept comes out.
     pub(super) kept: mpsc::Receiver<Kept>,
 }
 
@@ -70,30 +75,35 @@ impl Keeper {
     ///
     /// # Errors
     /// If the history cannot be opened.
-    pub(super) fn start(
-        history: Option<&Path>,
-        max_bytes: u64,
-        boot_id: &str,
-    ) -> Result<Opened, HistoryError> {
-        let (shelf, balances, recent) = match history {
+    pub(super) fn start(settings: &Settings, boot_id: &str) -> Result<Opened, HistoryError> {
+        let (mut history, series_bytes) = match &settings.history {
             Some(path) => {
-                let history = History::open(path, max_bytes)?;
-                let balances = history.balances(boot_id)?;
-                let recent = history.newest(RECENT)?;
-                (Shelf::History(Box::new(history)), balances, recent)
+                let history = History::open(path, settings.history_bytes)?;
+                (history, settings.series_bytes)
             }
             None => {
-                let memory = Shelf::Memory {
-                    reports: VecDeque::new(),
-                    last: 0,
-                };
-                (memory, None, Vec::new())
+                let history = History::in_memory(IN_MEMORY_BYTES)?;
+                (history, settings.series_bytes.min(IN_MEMORY_BYTES))
             }
         };
+        let balances = history.balances(boot_id)?;
+        let recent = history.newest(RECENT)?;
+        let next_series = history.begin_series()?;
         let (sender, requests) = sync_channel(WAITING);
         let (kept, receiver) = mpsc::channel(WAITING);
         let boot_id = boot_id.to_owned();
-        let thread = thread::spawn(move || work(shelf, &requests, &kept, &boot_id));
+        let page_size_bytes = rustix::param::page_size() as u64;
+        let mut shelf = Shelf {
+            history,
+            boot_id,
+            series_bytes,
+            page_size_bytes,
+        };
+        let thread = thread::spawn(move || {
+            for request in requests {
+                shelf.work(request, &kept);
+            }
+        });
         let keeper = Self {
             archive: Archive(sender),
             thread,
@@ -102,6 +112,7 @@ impl Keeper {
             keeper,
             balances,
             recent: recent.into_iter().map(|report| report.json).collect(),
+            next_series,
             kept: receiver,
         })
     }
@@ -113,6 +124,11 @@ impl Keeper {
     /// `false` if so many wait that there is no room for one more.
     pub(super) fn keep(&self, report: Report, balances: Balances) -> bool {
         self.archive.ask(Request::Keep(Box::new(report), balances))
+    }
+
+    /// `false` as above.
+    pub(super) fn keep_minute(&self, minute: Minute) -> bool {
+        self.archive.ask(Request::KeepMinute(minute))
     }
 
     /// What was told of, between reports.
@@ -145,6 +161,13 @@ impl Archive {
         answer.await.ok()
     }
 
+    /// What was; `None` as above.
+    pub(super) async fn past(&self, question: Question) -> Option<Looked> {
+        let (sender, answer) = oneshot::channel();
+        self.ask(Request::Past(question, sender)).then_some(())?;
+        answer.await.ok()
+    }
+
     /// One report, if there is one of that number; `None` as above.
     pub(super) async fn one(&self, id: u64) -> Option<Result<Option<Report>, HistoryError>> {
         let (sender, answer) = oneshot::channel();
@@ -153,72 +176,44 @@ impl Archive {
     }
 }
 
-fn work(mut shelf: Shelf, requests: &Receiver<Request>, kept: &mpsc::Sender<Kept>, boot_id: &str) {
-    for request in requests {
+/// What the thread has.
+struct Shelf {
+    history: History,
+    boot_id: String,
+    series_bytes: u64,
+    page_size_bytes: u64,
+}
+
+impl Shelf {
+    fn work(&mut self, request: Request, kept: &mpsc::Sender<Kept>) {
+        // Nobody to announce it to any more: it is kept all the same. Who asked may have gone, too.
         match request {
             Request::Keep(report, balances) => {
-                let done = shelf.keep(*report, &balances, boot_id);
-                // Nobody to announce it to any more: it is kept all the same.
-                _ = kept.blocking_send(done);
+                let report = *report;
+                let kept_as = self
+                    .history
+                    .append(report.clone(), &balances, &self.boot_id);
+                let is_safe = kept_as.is_ok();
+                let report = Box::new(logged(kept_as).unwrap_or(report));
+                _ = kept.blocking_send(Kept::Report { report, is_safe });
             }
             Request::KeepBalances(balances) => {
-                if let Shelf::History(history) = &mut shelf
-                    && let Err(error) = history.keep_balances(&balances, boot_id)
-                {
-                    log::error!("{error}");
-                }
+                _ = logged(self.history.keep_balances(&balances, &self.boot_id));
             }
-            // Who asked may have gone.
-            Request::Newest(count, answer) => _ = answer.send(shelf.newest(count)),
-            Request::One(id, answer) => _ = answer.send(shelf.one(id)),
+            Request::KeepMinute(minute) => {
+                log::debug!("a minute of the series: {} bytes", minute.rows_bytes());
+                let done = self.history.keep_minute(&minute, self.series_bytes);
+                _ = kept.blocking_send(Kept::Minute(logged(done)));
+            }
+            Request::Newest(count, answer) => _ = answer.send(self.history.newest(count)),
+            Request::One(id, answer) => _ = answer.send(self.history.report(id)),
+            Request::Past(question, answer) => {
+                _ = answer.send(past(&self.history, &question, self.page_size_bytes));
+            }
         }
     }
 }
 
-impl Shelf {
-    fn keep(&mut self, report: Report, balances: &Balances, boot_id: &str) -> Kept {
-        match self {
-            Self::History(history) => match history.append(report.clone(), balances, boot_id) {
-                Ok(report) => Kept {
-                    report,
-                    is_safe: true,
-                },
-                Err(error) => {
-                    log::error!("{error}");
-                    Kept {
-                        report,
-                        is_safe: false,
-                    }
-                }
-            },
-            Self::Memory { reports, last } => {
-                *last += 1;
-                let report = report.numbered(*last);
-                if reports.len() >= IN_MEMORY {
-                    reports.pop_front();
-                }
-                reports.push_back(report.clone());
-                Kept {
-                    report,
-                    is_safe: true,
-                }
-            }
-        }
-    }
-
-    fn newest(&self, count: usize) -> Result<Vec<Report>, HistoryError> {
-        match self {
-            Self::History(history) => history.newest(count),
-            Self::Memory { reports, .. } => Ok(reports.iter().rev().take(count).cloned().collect()),
-        }
-    }
-
-    fn one(&self, id: u64) -> Result<Option<Report>, HistoryError> {
-        match self {
-            Self::History(history) => history.report(id),
-            Self::Memory { reports, .. } => {
-                Ok(reports.iter().find(|report| report.id == id).cloned())
-            }
-        }
-    }
+fn logged<T>(done: Result<T, HistoryError>) -> Option<T> {
+    done.inspect_err(|error| log::error!("{error}")).ok()
 }

@@ -4,6 +4,7 @@
 //! cgroup tree ---census--> Names, Watched --tick--> State --> Snapshot --> /metrics, API
 //! OomWatch ------inputs--> Kills ---------stories--> State --> store (fsync) --> stdout, API
 //! memory.events, vmstat ----counts--> Accounts --what nobody told--> incomplete reports
+//! readings --samples--> Recorder --a row a minute--> store --> API
 //! ```
 //!
 //! What is kept is bounded: cgroups watched, names of the dead, label sets with kills, reports that
@@ -18,17 +19,28 @@ mod http;
 mod keeper;
 mod kills;
 mod node;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod run;
+mod series;
 mod settings;
 mod shapes;
 mod snapshot;
 mod state;
+mod tell;
 
+#[cfg(feature = "otlp")]
+pub use self::otlp::{
+    Endpoint, EndpointError, Headers, HeadersError, OtlpError, OtlpSettings, TlsError,
+};
 pub use self::{
     domain::DomainRisk,
     http::{AskError, ListenError, RemoteError, RemoteSettings, ask},
     kills::{KillCounts, LimitOwner, NodeKills},
     run::{AgentError, run},
     settings::Settings,
-    snapshot::{ContainerView, Health, HookView, Labels, NodeView, PodView, Snapshot, UnitView},
+    snapshot::{
+        ContainerView, ExportHealth, Health, HookView, Labels, NodeView, PodView, SeriesLost,
+        Snapshot, UnitView,
+    },
 };

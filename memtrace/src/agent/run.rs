@@ -6,7 +6,7 @@ use std::{
     future::Future,
     io,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant as Clock},
 };
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{
-    Health, HookView, Settings, Snapshot,
+    Health, HookView, SeriesLost, Settings, Snapshot,
     accounts::{Counter, Untold},
     allocator,
     attach::{attach, give_up_the_rest, lost},
@@ -24,8 +24,10 @@ use super::{
     http::{ListenError, Server, Sources},
     keeper::{Keeper, Kept, Opened},
     node,
+    series::Recorder,
     shapes::{Shape, Shapes},
     state::State,
+    tell::Tell,
 };
 use crate::{
     cgroup::{CgroupHandle, Hierarchy, Look, MountError},
@@ -36,10 +38,13 @@ use crate::{
         facts::{FactsError, KernelFacts},
         privileges, seccomp,
     },
-    model::oom::{Growth, KillStory, Kills, Outcome, predict_domain},
+    model::{
+        oom::{Growth, KillStory, Kills, Outcome, predict_domain},
+        past::Instant,
+    },
     oom::OomWatch,
     source::live::{monotonic_ns, unix_ns},
-    store::{Balances, HistoryError, NODE, Report},
+    store::{Balances, HistoryError, Minute, NODE, Report},
     view::oom::report::{self, Uncounted, Who},
 };
 
@@ -69,6 +74,10 @@ pub enum AgentError {
     /// A listener.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The exporter.
+    #[cfg(feature = "otlp")]
+    #[error(transparent)]
+    Otlp(#[from] super::OtlpError),
     /// Something of the machine could not be read at all.
     #[error("reading {path}: {source}")]
     Read {
@@ -107,17 +116,15 @@ pub async fn run(
         keeper,
         balances,
         recent,
+        next_series,
         kept,
-    } = Keeper::start(
-        settings.history.as_deref(),
-        settings.history_bytes,
-        &boot_id,
-    )?;
+    } = Keeper::start(&settings, &boot_id)?;
     let inherited = balances.map(|balances| {
         let counters = balances.into_iter().map(|(id, kills)| (counter(id), kills));
         counters.collect::<BTreeMap<_, _>>()
     });
     let (publish, snapshot) = watch::channel(None);
+    let tell = Tell::start(&settings, &snapshot, announce)?;
     let stale_after = STALE_AT_LEAST.max(settings.tick * STALE_TICKS);
     let server = Server::start(
         settings.listen,
@@ -142,17 +149,19 @@ pub async fn run(
         sees_all_tasks: sees_all_tasks(),
         settings,
         state,
+        series: Recorder::new(next_series),
+        series_lost: SeriesLost::default(),
         keeper,
         hooks,
         kills: facts.map(Kills::new),
         shapes: Shapes::of(&recent),
         before: None,
         publish,
-        announce,
+        tell,
         failures: 0,
         node_kills: None,
         next_census: None,
-        next_balance: Instant::now() + BALANCE,
+        next_balance: Clock::now() + BALANCE,
     };
     agent.work(watch, kept, server, stop).await;
     Ok(())
@@ -161,6 +170,8 @@ pub async fn run(
 struct Agent<A> {
     settings: Settings,
     state: State,
+    series: Recorder,
+    series_lost: SeriesLost,
     census: Census,
     root: Option<CgroupHandle>,
     links: LogLinks,
@@ -176,12 +187,12 @@ struct Agent<A> {
     /// The last but one snapshot of processes.
     before: Option<Arc<OomSnapshot>>,
     publish: watch::Sender<Option<Arc<Snapshot>>>,
-    announce: A,
+    tell: Tell<A>,
     failures: u64,
     /// The machine's count of kills as of the last whole look.
     node_kills: Option<u64>,
-    next_census: Option<Instant>,
-    next_balance: Instant,
+    next_census: Option<Clock>,
+    next_balance: Clock,
 }
 
 impl<A: FnMut(&Report)> Agent<A> {
@@ -200,7 +211,7 @@ impl<A: FnMut(&Report)> Agent<A> {
             tokio::select! {
                 () = &mut stop => break,
                 _ = ticks.tick() => self.tick(watch.as_ref()),
-                Some(kept) = kept.recv() => self.announce(&kept),
+                Some(kept) = kept.recv() => self.kept(&kept),
                 () = gather(watch.as_mut(), &mut told) => {}
             }
             self.learn(told);
@@ -216,22 +227,41 @@ impl<A: FnMut(&Report)> Agent<A> {
         for story in rest.unwrap_or_default() {
             self.report(&story);
         }
+        let minute = self.series.end(&self.state);
+        self.keep_minute(minute);
         self.keeper.keep_balances(balances(&self.state));
         // The server has a way to the keeper of its own.
         drop(server);
         let Self {
-            keeper, announce, ..
+            keeper, mut tell, ..
         } = self;
         keeper.finish();
-        let mut announce = announce;
         while let Ok(kept) = kept.try_recv() {
-            announce(&kept.report);
+            if let Kept::Report { report, .. } = kept {
+                tell.of(&report);
+            }
+        }
+        tell.finish();
+    }
+
+    fn kept(&mut self, kept: &Kept) {
+        match kept {
+            Kept::Report { report, is_safe } => {
+                self.failures += u64::from(!is_safe);
+                self.tell.of(report);
+            }
+            Kept::Minute(Some(dropped)) => self.series_lost.no_room += dropped.minutes,
+            Kept::Minute(None) => self.series_lost.failed += 1,
         }
     }
 
-    fn announce(&mut self, kept: &Kept) {
-        self.failures += u64::from(!kept.is_safe);
-        (self.announce)(&kept.report);
+    fn keep_minute(&mut self, minute: Option<Minute>) {
+        if let Some(minute) = minute
+            && !self.keeper.keep_minute(minute)
+        {
+            log::error!("a minute of the series was dropped: too much waits to be kept");
+            self.series_lost.failed += 1;
+        }
     }
 
     fn learn(&mut self, told: Vec<Input>) {
@@ -285,7 +315,7 @@ impl<A: FnMut(&Report)> Agent<A> {
     }
 
     fn tick(&mut self, watch: Option<&OomWatch>) {
-        let start = Instant::now();
+        let start = Clock::now();
         let mut look = Look::Part;
         if self.next_census.is_none_or(|next| next <= start) {
             self.next_census = Some(start + CENSUS);
@@ -304,7 +334,7 @@ impl<A: FnMut(&Report)> Agent<A> {
             Look::Whole => self.node_kills = node.oom_kills,
             Look::Part => node.oom_kills = self.node_kills,
         }
-        let reading = Instant::now();
+        let reading = Clock::now();
         let readings = self.census.read(look);
         let read_seconds = reading.elapsed().as_secs_f64();
         let now_ns = monotonic_ns();
@@ -312,6 +342,9 @@ impl<A: FnMut(&Report)> Agent<A> {
         for untold in untold {
             self.report_untold(untold);
         }
+        let wall = Instant(unix_ns() / 1_000_000);
+        let minute = self.series.learn(wall, &readings, &node, &self.state);
+        self.keep_minute(minute);
         if self.next_balance <= start {
             self.next_balance = start + BALANCE;
             self.keeper.keep_balances(balances(&self.state));
@@ -323,6 +356,8 @@ impl<A: FnMut(&Report)> Agent<A> {
             watched,
             unwatched,
             history_failures: self.failures,
+            series_lost: self.series_lost,
+            export: self.tell.health(),
             tick_seconds: start.elapsed().as_secs_f64(),
             read_seconds,
             ..Health::default()
@@ -339,9 +374,11 @@ impl<A: FnMut(&Report)> Agent<A> {
             Ok(changes) => {
                 for (id, path) in changes.born {
                     self.state.born(id, path);
+                    self.series.born(id);
                 }
                 for id in changes.died {
                     self.state.died(id);
+                    self.series.died(id);
                 }
                 self.state.counted();
             }

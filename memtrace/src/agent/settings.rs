@@ -19,6 +19,8 @@ pub struct Settings {
     pub history: Option<PathBuf>,
     /// Size of the reports that the history keeps, bytes.
     pub history_bytes: u64,
+    /// Size of the series that it keeps, bytes.
+    pub series_bytes: u64,
     /// The folder that stands for `/var/log`.
     pub logs: PathBuf,
     /// Whether the runtimes' OCI configurations may be read for names, and where they are; `None`
@@ -30,6 +32,9 @@ pub struct Settings {
     pub eviction_threshold_bytes: Option<u64>,
     /// Whether each part of a container's memory has a series of its own.
     pub full_metrics: bool,
+    /// Where metrics and reports are sent to; `None` to send them nowhere.
+    #[cfg(feature = "otlp")]
+    pub otlp: Option<super::OtlpSettings>,
     /// Name of the node, for reports.
     pub node_name: String,
 }

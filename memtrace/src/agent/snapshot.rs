@@ -76,6 +76,30 @@ pub struct HookView {
     pub up: bool,
 }
 
+/// Minutes of the series that were lost, by why.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SeriesLost {
+    /// They went before a day was over, since there was no room.
+    pub no_room: u64,
+    /// They could not be written.
+    pub failed: u64,
+}
+
+/// How exporting goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExportHealth {
+    /// Requests that were taken.
+    pub taken: u64,
+    /// Requests that were refused for good.
+    pub refused: u64,
+    /// Requests without an answer, or with one that says to come again.
+    pub unanswered: u64,
+    /// Snapshots that were never taken: a newer one stood in for them.
+    pub metrics_dropped: u64,
+    /// Reports that were never taken: refused, or no room for them while nobody answered.
+    pub reports_dropped: u64,
+}
+
 /// How the agent itself does.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Health {
@@ -93,6 +117,10 @@ pub struct Health {
     pub containers_dropped: usize,
     /// Reports that could not be kept.
     pub history_failures: u64,
+    /// Minutes of the series that are not in the history.
+    pub series_lost: SeriesLost,
+    /// The OTLP exporter; `None` if there is none.
+    pub export: Option<ExportHealth>,
     /// How long the tick took, seconds.
     pub tick_seconds: f64,
     /// Of it, reading the watched cgroups' files.

@@ -90,6 +90,17 @@ impl State {
         self.paths.get(&id).map(String::as_str)
     }
 
+    /// Path, risk and unreclaimable memory of a watched cgroup.
+    pub(super) fn standing(&self, id: u64) -> Option<(&str, DomainRisk, Option<u64>)> {
+        let watched = self.watched.get(&id)?;
+        Some((&watched.path, watched.risk, watched.unreclaimable_bytes))
+    }
+
+    /// Of running out, and of the kubelet's eviction.
+    pub(super) fn node_risks(&self) -> &[DomainRisk; 2] {
+        &self.node_risks
+    }
+
     pub(super) fn born(&mut self, id: u64, path: String) {
         if self.names.of(id).is_none() {
             self.names.born(id, &path);

@@ -54,6 +54,10 @@ pub struct Agent {
     /// Keep at most this much of reports, MiB
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=65536))]
     history_mib: u64,
+    /// Keep at most this much of how the memory of each cgroup went, MiB: a day of a thousand cgroups
+    /// takes some 150
+    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=65536))]
+    series_mib: u64,
     /// How often containers are read
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = tick)]
     tick: Duration,
@@ -77,6 +81,9 @@ pub struct Agent {
     /// 100 where there are pods
     #[arg(long, value_name = "MIB")]
     eviction_threshold_mib: Option<u64>,
+    #[cfg(feature = "otlp")]
+    #[command(flatten)]
+    otlp: super::otlp::Otlp,
     /// Name of this node, for reports; the host's name by default
     #[arg(long, value_name = "NAME", env = "NODE_NAME")]
     node_name: Option<String>,
@@ -140,6 +147,7 @@ impl Agent {
             remote,
             history: path(self.history),
             history_bytes: self.history_mib << 20,
+            series_bytes: self.series_mib << 20,
             logs: self.logs,
             oci,
             max_cgroups: self.max_cgroups,
@@ -148,6 +156,8 @@ impl Agent {
                 Some(mib) => Some(mib << 20),
                 None => has_pods()?.then_some(EVICTION_THRESHOLD_BYTES),
             },
+            #[cfg(feature = "otlp")]
+            otlp: self.otlp.settings(),
             full_metrics: self.metrics == Metrics::Full,
             node_name: self.node_name.unwrap_or_else(host_name),
         })

@@ -14,6 +14,7 @@ use memtrace::{
 use super::{
     Output,
     failure::Failure,
+    past::Window,
     print,
     target::{Watch, Watched},
 };
@@ -29,11 +30,18 @@ pub struct Explain {
     /// Keep what the answer is made of, for --replay
     #[arg(long, value_name = "FILE", conflicts_with = "replay")]
     pub record: Option<PathBuf>,
+    #[command(flatten)]
+    pub window: Window,
 }
 
 impl Explain {
     /// Runs it.
     pub async fn run(self, load: LoadOptions) -> Result<ExitCode, Failure> {
+        if let Some(target) = &self.watch.target
+            && let Some(done) = self.window.run(target, self.output).await
+        {
+            return done;
+        }
         if let Some(path) = &self.watch.replay {
             let (explanation, damage) = replay(path)?;
             print(&rendered(&explanation, self.output))?;

@@ -7,8 +7,13 @@ mod explain;
 mod failure;
 mod logging;
 mod oom;
+#[cfg(feature = "otlp")]
+mod otlp;
+mod past;
 mod record;
+mod source;
 mod target;
+mod when;
 
 use std::process::ExitCode;
 
@@ -35,7 +40,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// The node's service: metrics, a history of kills, an API
-    Agent(agent::Agent),
+    Agent(Box<agent::Agent>),
     /// The experiment that shows what memtrace is for, in a cgroup of its own
     Demo(demo::Demo),
     /// What this kernel allows, hook by hook, and how to get more
@@ -90,7 +95,7 @@ pub fn run() -> ExitCode {
     };
     let outcome = runtime.block_on(async {
         match arguments.command {
-            Command::Agent(agent) => agent.run(&load).await,
+            Command::Agent(agent) => (*agent).run(&load).await,
             Command::Demo(demo) => demo.run(load).await,
             Command::DemoStep(step) => step.run(),
             Command::Doctor(doctor) => doctor.run(&load),

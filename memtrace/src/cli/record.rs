@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::Args;
 use memtrace::kernel::attach::LoadOptions;
 
-use super::{Output, explain::Explain, failure::Failure, target::Watch};
+use super::{Output, explain::Explain, failure::Failure, past::Window, target::Watch};
 
 /// The same as explain, and keep what it was answered from in a file.
 #[derive(Args)]
@@ -37,6 +37,7 @@ impl Record {
             watch,
             output,
             record: Some(file),
+            window: Window::default(),
         };
         explain.run(load).await
     }

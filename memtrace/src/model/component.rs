@@ -41,6 +41,26 @@ pub enum ComponentName {
 }
 
 impl ComponentName {
+    /// All of them. Their order is what the agent's history is written by: new ones come last.
+    pub const ALL: [Self; 16] = [
+        Self::ActiveFile,
+        Self::FileOther,
+        Self::Anon,
+        Self::LruUnmapped,
+        Self::Shmem,
+        Self::SlabReclaimable,
+        Self::SlabUnreclaimable,
+        Self::KernelStack,
+        Self::Pagetables,
+        Self::Percpu,
+        Self::Vmalloc,
+        Self::Zswap,
+        Self::KernelOther,
+        Self::Kernel,
+        Self::Sock,
+        Self::Hugetlb,
+    ];
+
     /// The stable name in JSON.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -15,6 +15,7 @@ mod hints;
 mod ledger;
 mod names;
 pub mod oom;
+pub mod past;
 mod pathless;
 mod processes;
 mod reclaim;
@@ -52,7 +53,7 @@ pub use self::{
 pub(crate) use self::{
     causes::{foreign_use, page_cache_traffic, used_elsewhere},
     exact::exact_changes,
-    ledger::Evidence,
+    ledger::{Evidence, levels},
     names::Names,
     reclaim::{evictions, refaulted, shrinkings},
     trust::TrustInputs,

@@ -56,6 +56,14 @@ pub enum HistoryError {
         /// Why not.
         source: serde_json::Error,
     },
+    /// A row in it is not understood.
+    #[error("a row in the history {}: {reason}", path.display())]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// Reading or writing it failed.
     #[error("{operation} the history {}: {source}", path.display())]
     Database {

@@ -3,12 +3,13 @@
 use std::{
     collections::BTreeMap,
     fs, io,
+    ops::ControlFlow,
     path::{Path, PathBuf},
 };
 
 use redb::{
-    Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _,
-    TableDefinition, WriteTransaction,
+    Builder, Database, DatabaseError, ReadableDatabase as _, ReadableTable as _,
+    ReadableTableMetadata as _, TableDefinition, WriteTransaction, backends::InMemoryBackend,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -58,7 +59,7 @@ impl Report {
 /// An open history.
 pub struct History {
     database: Database,
-    path: PathBuf,
+    pub(super) path: PathBuf,
     max_bytes: u64,
     next_id: u64,
 }
@@ -78,9 +79,29 @@ impl History {
                 source,
             })?;
         }
-        let mut builder = Database::builder();
-        builder.set_cache_size(CACHE_BYTES);
-        let database = builder.create(path).map_err(|error| opening(path, error))?;
+        let database = builder().create(path);
+        Self::of(
+            database.map_err(|error| opening(path, error))?,
+            path,
+            max_bytes,
+        )
+    }
+
+    /// A history that is forgotten with the process, for who wants none.
+    ///
+    /// # Errors
+    /// None that is known of: the database's interface has them.
+    pub fn in_memory(max_bytes: u64) -> Result<Self, HistoryError> {
+        let path = Path::new("in memory");
+        let database = builder().create_with_backend(InMemoryBackend::new());
+        Self::of(
+            database.map_err(|error| opening(path, error))?,
+            path,
+            max_bytes,
+        )
+    }
+
+    fn of(database: Database, path: &Path, max_bytes: u64) -> Result<Self, HistoryError> {
         let mut own = Self {
             database,
             path: path.to_owned(),
@@ -217,6 +238,31 @@ impl History {
             .collect()
     }
 
+    /// Shows the newest reports one by one, newest first, until `to` has seen enough. One that is not
+    /// understood is passed over.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub(super) fn each_newest(
+        &self,
+        count: usize,
+        mut to: impl FnMut(Report) -> ControlFlow<()>,
+    ) -> Result<(), HistoryError> {
+        self.read("reading", |read| {
+            let table = read.open_table(REPORTS)?;
+            for entry in table.iter()?.rev().take(count) {
+                let (_, bytes) = entry?;
+                let report = serde_json::from_slice(bytes.value());
+                if let Ok(report) = report
+                    && to(report).is_break()
+                {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
     /// One report; `None` if there is none of that number (any more).
     ///
     /// # Errors
@@ -237,7 +283,7 @@ impl History {
         })
     }
 
-    fn read<T>(
+    pub(super) fn read<T>(
         &self,
         operation: &'static str,
         with: impl FnOnce(&redb::ReadTransaction) -> Result<T, redb::Error>,
@@ -247,7 +293,7 @@ impl History {
     }
 
     /// One transaction: all of it, or nothing.
-    fn write<T>(
+    pub(super) fn write<T>(
         &self,
         operation: &'static str,
         with: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
@@ -268,6 +314,12 @@ impl History {
             source: Box::new(source),
         }
     }
+}
+
+fn builder() -> Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES);
+    builder
 }
 
 fn put_balances(

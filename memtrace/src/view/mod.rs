@@ -5,6 +5,9 @@ pub mod agent;
 pub mod json;
 pub mod metrics;
 pub mod oom;
+#[cfg(feature = "otlp")]
+pub mod otlp;
+pub mod past;
 pub mod text;
 mod time;
 

@@ -249,7 +249,7 @@ fn parse(lines: &str) -> anyhow::Result<Vec<Value>> {
 }
 
 /// Where a room's agent keeps its reports.
-fn source(room: &Room<'_>) -> anyhow::Result<[String; 4]> {
+pub(super) fn source(room: &Room<'_>) -> anyhow::Result<[String; 4]> {
     let place = |name: &str| text(&room.folder().join(name)).map(str::to_owned);
     Ok([
         "--socket".to_owned(),

@@ -4,6 +4,8 @@ mod agent;
 mod agent_containerd;
 mod agent_fuzz;
 mod agent_image;
+mod agent_otlp;
+mod agent_past;
 mod agent_prometheus;
 mod agent_remote;
 mod agent_scene;
@@ -159,6 +161,8 @@ cases! {
     agent_serves_the_api_over_tls: agent_remote::tls_and_token,
     agent_runs_from_its_image: agent_image::documented_capabilities,
     agent_is_scraped_by_prometheus: agent_prometheus::scrapes,
+    agent_explains_what_was: agent_past::of_a_dead_container,
+    agent_exports_by_otlp: agent_otlp::exports,
     agent_alert_rules_hold: agent_prometheus::alert_rules,
     verified_instructions: instructions::verified,
     binary_size: footprint::binary_size,

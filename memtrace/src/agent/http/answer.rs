@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::{Door, Sources, Token};
 use crate::{
     agent::Snapshot,
+    model::past::{Instant, Question},
     source::live::monotonic_ns,
     store::{HistoryError, Report},
     view::{self, metrics},
@@ -61,6 +62,7 @@ pub(super) async fn answer(request: Request<Incoming>, door: Door, sources: &Sou
             None => error(StatusCode::SERVICE_UNAVAILABLE, "nothing was read yet"),
         },
         ("/api/v1/oom", Door::Api) => list(query, sources).await,
+        ("/api/v1/series", Door::Api) => series(query, sources).await,
         (path, Door::Api) => match path.strip_prefix("/api/v1/oom/") {
             Some(id) => one(id, sources).await,
             None => error(StatusCode::NOT_FOUND, "see /api/v1/openapi.json"),
@@ -145,6 +147,51 @@ async fn one(id: &str, sources: &Sources) -> Answer {
     }
 }
 
+/// `target`, `since` and `until`, the last two RFC 3339.
+async fn series(query: &str, sources: &Sources) -> Answer {
+    let Some(question) = question(query) else {
+        return error(
+            StatusCode::BAD_REQUEST,
+            "give target, since and until, as in target=shop/web-0/app&since=2026-11-21T02:00:00Z&\
+             until=2026-11-21T02:15:00Z",
+        );
+    };
+    match sources.archive.past(question).await {
+        Some(Ok(Ok(past))) => match serde_json::to_value(past) {
+            Ok(past) => value(StatusCode::OK, &past),
+            Err(failure) => {
+                log::error!("writing an answer: {failure}");
+                error(StatusCode::INTERNAL_SERVER_ERROR, "writing the answer")
+            }
+        },
+        Some(Ok(Err(not_kept))) => error(StatusCode::NOT_FOUND, &not_kept.to_string()),
+        Some(Err(failure)) => unreadable(&failure),
+        None => busy(),
+    }
+}
+
+/// `None` unless each of the three is there once, and nothing else.
+fn question(query: &str) -> Option<Question> {
+    let [mut target, mut since, mut until] = [None, None, None];
+    for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+        let place = match key.as_ref() {
+            "target" => &mut target,
+            "since" => &mut since,
+            "until" => &mut until,
+            _ => return None,
+        };
+        if place.replace(value.into_owned()).is_some() {
+            return None;
+        }
+    }
+    let (since, until) = (Instant::parse(&since?)?, Instant::parse(&until?)?);
+    (since < until).then_some(Question {
+        target: target?,
+        since,
+        until,
+    })
+}
+
 fn unauthorized() -> Answer {
     let mut refused = error(
         StatusCode::UNAUTHORIZED,
@@ -197,6 +244,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_question_is_whole_and_of_known_words() {
+        let question = question(
+            "target=shop%2Fweb-0%2fapp&since=2026-11-21T02:00:00Z&until=2026-11-21T02%3A15%3A00.5Z",
+        );
+        let question = question.unwrap();
+        assert_eq!(question.target, "shop/web-0/app");
+        assert_eq!(question.until.0 - question.since.0, 900_500);
+        for refused in [
+            "",
+            "target=a",
+            "target=a&since=2026-11-21T02:00:00Z",
+            "target=a&since=2026-11-21T02:00:00Z&until=2026-11-21T02:00:00Z",
+            "target=a&since=2026-11-21T02:00:00Z&until=02:15",
+            "target=a&target=b&since=2026-11-21T02:00:00Z&until=2026-11-21T02:15:00Z",
+            "target=a&since=2026-11-21T02:00:00Z&until=2026-11-21T02:15:00Z&limit=1",
+        ] {
+            assert_eq!(super::question(refused), None, "{refused}");
+        }
+    }
+
+    #[test]
     fn the_document_has_every_path_of_the_api() {
         let document: Value = serde_json::from_str(OPENAPI).unwrap();
         let paths: Vec<_> = document["paths"].as_object().unwrap().keys().collect();
@@ -206,6 +274,7 @@ mod tests {
                 "/api/v1/oom",
                 "/api/v1/oom/{id}",
                 "/api/v1/openapi.json",
+                "/api/v1/series",
                 "/api/v1/status",
                 "/healthz",
                 "/readyz"

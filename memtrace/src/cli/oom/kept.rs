@@ -1,35 +1,17 @@
 //! `memtrace oom list` and `memtrace oom show`: asked of the running agent, else read from its file.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::Args;
-use memtrace::{
-    agent::{AskError, ask},
-    store::{History, Report},
-    view::oom::kept,
-};
-use serde_json::{Value, json};
+use memtrace::{store::Report, view::oom::kept};
+use serde_json::json;
 
 use crate::cli::{
     Output,
-    agent::{HISTORY, SOCKET},
     failure::Failure,
     print,
+    source::{Source, refused},
 };
-
-/// Where kept reports are.
-#[derive(Args)]
-struct Source {
-    /// The running agent's socket
-    #[arg(long, value_name = "PATH", default_value = SOCKET)]
-    socket: PathBuf,
-    /// The agent's history, read where no agent answers
-    #[arg(long, value_name = "FILE", default_value = HISTORY)]
-    history: PathBuf,
-    /// How to print
-    #[arg(short, long, value_enum, default_value = "text")]
-    output: Output,
-}
 
 /// Kills that the agent has kept, newest first
 #[derive(Args)]
@@ -39,6 +21,9 @@ pub struct List {
     limit: u16,
     #[command(flatten)]
     source: Source,
+    /// How to print
+    #[arg(short, long, value_enum, default_value = "text")]
+    output: Output,
 }
 
 /// One of the kills that the agent has kept
@@ -48,6 +33,9 @@ pub struct Show {
     id: u64,
     #[command(flatten)]
     source: Source,
+    /// How to print
+    #[arg(short, long, value_enum, default_value = "text")]
+    output: Output,
 }
 
 impl List {
@@ -65,7 +53,7 @@ impl List {
                 reports.into_iter().map(|report| report.json).collect()
             }
         };
-        print(&match self.source.output {
+        print(&match self.output {
             Output::Text => kept::list(&reports),
             Output::Json => format!("{}\n", json!({"schema_version": 1, "reports": reports})),
         })?;
@@ -91,35 +79,10 @@ impl Show {
                 (json, text)
             }
         };
-        print(&match self.source.output {
+        print(&match self.output {
             Output::Text => format!("REPORT {}  {text}", self.id),
             Output::Json => format!("{report}\n"),
         })?;
         Ok(ExitCode::SUCCESS)
     }
-}
-
-impl Source {
-    /// `None` if no agent answers.
-    async fn ask(&self, what: &str) -> Result<Option<Value>, Failure> {
-        match ask(&self.socket, what).await {
-            Ok((_, answer)) => Ok(Some(answer)),
-            Err(AskError::NoAgent { .. }) => Ok(None),
-            Err(error) => Err(Failure::failed(error)),
-        }
-    }
-
-    fn open(&self) -> Result<History, Failure> {
-        History::open_existing(&self.history).map_err(|error| {
-            let words = format!("no agent answers on {}", self.socket.display());
-            Failure::failed(anyhow::Error::new(error).context(words))
-        })
-    }
-}
-
-fn refused(answer: &Value) -> Failure {
-    let words = answer["error"]
-        .as_str()
-        .unwrap_or("an answer that is not understood");
-    Failure::failed(anyhow::anyhow!("the agent says: {words}"))
 }

@@ -4,9 +4,7 @@
 
 use std::fmt;
 
-use prometheus_client::encoding::DescriptorEncoder;
-
-use super::family::{Set, bytes, counters, gauges, plain, seconds, whose, whose_and};
+use super::family::{Set, Sink, bytes, counters, gauges, plain, seconds, whose, whose_and};
 use crate::{
     agent::{ContainerView, DomainRisk, LimitOwner, Snapshot},
     input::MemoryStat,
@@ -19,7 +17,7 @@ const TOLD: usize = 1;
 /// Parts of a container's memory, by their names in `memory.stat`; page cache also by its list.
 const LISTS: [&str; 2] = ["active_file", "inactive_file"];
 
-pub(super) fn encode(all: &Snapshot, to: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+pub(super) fn encode(all: &Snapshot, to: &mut dyn Sink) -> Result<(), fmt::Error> {
     let containers = &all.containers;
     gauges(
         to,
@@ -126,7 +124,7 @@ fn named(level: &str) -> Named {
 }
 
 fn domain<'a>(
-    to: &mut DescriptorEncoder<'_>,
+    to: &mut dyn Sink,
     level: &str,
     rows: impl Iterator<Item = (Set<'a>, &'a DomainRisk)> + Clone,
 ) -> Result<(), fmt::Error> {

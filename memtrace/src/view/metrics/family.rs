@@ -48,40 +48,71 @@ pub(super) fn plain(name: &'static str, help: &'static str) -> About {
     }
 }
 
+/// Of which kind a family is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A value that goes up and down.
+    Gauge,
+    /// One that only grows.
+    Counter,
+}
+
+/// Where families go: whoever serves or sends metrics takes them from here, so that all have the same.
+pub(super) trait Sink {
+    /// Takes a whole family.
+    fn family<'a>(
+        &mut self,
+        about: About,
+        kind: Kind,
+        rows: &mut dyn Iterator<Item = (Set<'a>, f64)>,
+    ) -> Result<(), fmt::Error>;
+}
+
 /// Writes gauges. What is unknown has no row.
 pub(super) fn gauges<'a>(
-    encoder: &mut DescriptorEncoder<'_>,
+    to: &mut dyn Sink,
     about: About,
     rows: impl IntoIterator<Item = (Set<'a>, f64)>,
 ) -> Result<(), fmt::Error> {
-    write(encoder, about, MetricType::Gauge, rows)
+    to.family(about, Kind::Gauge, &mut rows.into_iter())
 }
 
 /// Writes counters.
 pub(super) fn counters<'a>(
-    encoder: &mut DescriptorEncoder<'_>,
+    to: &mut dyn Sink,
     about: About,
     rows: impl IntoIterator<Item = (Set<'a>, f64)>,
 ) -> Result<(), fmt::Error> {
-    write(encoder, about, MetricType::Counter, rows)
+    to.family(about, Kind::Counter, &mut rows.into_iter())
 }
 
-fn write<'a>(
-    encoder: &mut DescriptorEncoder<'_>,
-    about: About,
-    kind: MetricType,
-    rows: impl IntoIterator<Item = (Set<'a>, f64)>,
-) -> Result<(), fmt::Error> {
-    let unit = about.unit.map(|unit| unit());
-    let mut family = encoder.encode_descriptor(about.name, about.help, unit.as_ref(), kind)?;
-    for (labels, value) in rows {
-        let mut row = family.encode_family(&labels)?;
-        match kind {
-            MetricType::Counter => row.encode_counter::<NoLabelSet, f64, f64>(&value, None)?,
-            _ => row.encode_gauge(&value)?,
+/// OpenMetrics text.
+pub(super) struct Text<'e>(pub(super) DescriptorEncoder<'e>);
+
+impl Sink for Text<'_> {
+    fn family<'a>(
+        &mut self,
+        about: About,
+        kind: Kind,
+        rows: &mut dyn Iterator<Item = (Set<'a>, f64)>,
+    ) -> Result<(), fmt::Error> {
+        let unit = about.unit.map(|unit| unit());
+        let metric_type = match kind {
+            Kind::Gauge => MetricType::Gauge,
+            Kind::Counter => MetricType::Counter,
+        };
+        let mut family =
+            self.0
+                .encode_descriptor(about.name, about.help, unit.as_ref(), metric_type)?;
+        for (labels, value) in rows {
+            let mut row = family.encode_family(&labels)?;
+            match kind {
+                Kind::Counter => row.encode_counter::<NoLabelSet, f64, f64>(&value, None)?,
+                Kind::Gauge => row.encode_gauge(&value)?,
+            }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// A container's labels.

@@ -1,12 +1,15 @@
-//! `/metrics`: OpenMetrics text of a snapshot. docs/METRICS.md has every family, and a test compares.
+//! Metrics of a snapshot: OpenMetrics text for `/metrics`, and OTLP. docs/METRICS.md has every family,
+//! and a test compares.
 
 pub mod classic;
 mod container;
 mod family;
 mod node;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{fmt, sync::Arc};
 
@@ -14,6 +17,7 @@ use prometheus_client::{
     collector::Collector, encoding::DescriptorEncoder, encoding::text, registry::Registry,
 };
 
+use self::family::{Sink, Text};
 use crate::agent::Snapshot;
 
 /// The content type of what [`render`] gives.
@@ -35,8 +39,13 @@ pub fn render(snapshot: &Arc<Snapshot>) -> Result<String, fmt::Error> {
 struct Metrics(Arc<Snapshot>);
 
 impl Collector for Metrics {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        container::encode(&self.0, &mut encoder)?;
-        node::encode(&self.0, &mut encoder)
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        families(&self.0, &mut Text(encoder))
     }
+}
+
+/// All families, one after the other.
+fn families(all: &Snapshot, to: &mut dyn Sink) -> Result<(), fmt::Error> {
+    container::encode(all, to)?;
+    node::encode(all, to)
 }

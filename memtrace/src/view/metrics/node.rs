@@ -2,21 +2,19 @@
 
 use std::fmt;
 
-use prometheus_client::encoding::DescriptorEncoder;
-
 use super::{
     container::horizons,
-    family::{Set, bytes, counters, gauges, plain, seconds, whose},
+    family::{Set, Sink, bytes, counters, gauges, plain, seconds, whose},
 };
 use crate::agent::{LimitOwner, NodeKills, Snapshot};
 
-pub(super) fn encode(all: &Snapshot, to: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+pub(super) fn encode(all: &Snapshot, to: &mut dyn Sink) -> Result<(), fmt::Error> {
     memory(all, to)?;
     kills(all, to)?;
     agent(all, to)
 }
 
-fn memory(all: &Snapshot, to: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+fn memory(all: &Snapshot, to: &mut dyn Sink) -> Result<(), fmt::Error> {
     let domains = all.node.risks.iter();
     let domains = domains.map(|(kind, domain)| (vec![("domain", *kind)], domain));
     gauges(
@@ -69,7 +67,7 @@ fn memory(all: &Snapshot, to: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Err
     )
 }
 
-fn kills(all: &Snapshot, to: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+fn kills(all: &Snapshot, to: &mut dyn Sink) -> Result<(), fmt::Error> {
     let kills = &all.node_kills;
     counters(
         to,
@@ -105,7 +103,7 @@ fn kills(all: &Snapshot, to: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Erro
     )
 }
 
-fn agent(all: &Snapshot, to: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+fn agent(all: &Snapshot, to: &mut dyn Sink) -> Result<(), fmt::Error> {
     let health = &all.health;
     gauges(
         to,
@@ -131,9 +129,8 @@ fn agent(all: &Snapshot, to: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Erro
             .iter()
             .map(|(kind, lost)| (vec![("kind", *kind)], *lost as f64)),
     )?;
-    let one = |about, value: usize, to: &mut DescriptorEncoder<'_>| {
-        gauges(to, about, [(Set::new(), value as f64)])
-    };
+    let one =
+        |about, value: usize, to: &mut dyn Sink| gauges(to, about, [(Set::new(), value as f64)]);
     one(
         plain(
             "memtrace_agent_watched_cgroups",
@@ -173,6 +170,46 @@ fn agent(all: &Snapshot, to: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Erro
             "Reports that could not be kept in the history",
         ),
         [(Set::new(), health.history_failures as f64)],
+    )?;
+    let lost = &health.series_lost;
+    counters(
+        to,
+        plain(
+            "memtrace_agent_series_minutes_lost",
+            "Minutes of the series that are not in the history, by why: no room for a whole day, not written",
+        ),
+        [("no_room", lost.no_room), ("failed", lost.failed)]
+            .map(|(why, minutes)| (vec![("reason", why)], minutes as f64)),
+    )?;
+    let export = health.export.iter();
+    counters(
+        to,
+        plain(
+            "memtrace_agent_otlp_requests",
+            "Requests of the OTLP exporter, by outcome: taken, refused, or not answered",
+        ),
+        export.clone().flat_map(|export| {
+            [
+                ("taken", export.taken),
+                ("refused", export.refused),
+                ("unanswered", export.unanswered),
+            ]
+            .map(|(outcome, requests)| (vec![("outcome", outcome)], requests as f64))
+        }),
+    )?;
+    counters(
+        to,
+        plain(
+            "memtrace_agent_otlp_dropped",
+            "What the OTLP exporter dropped, by kind: snapshots of the metrics, and reports",
+        ),
+        export.flat_map(|export| {
+            [
+                ("metrics", export.metrics_dropped),
+                ("reports", export.reports_dropped),
+            ]
+            .map(|(kind, dropped)| (vec![("kind", kind)], dropped as f64))
+        }),
     )?;
     gauges(
         to,

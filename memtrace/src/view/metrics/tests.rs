@@ -3,7 +3,8 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::{
     agent::{
-        ContainerView, DomainRisk, Health, HookView, Labels, NodeKills, NodeView, PodView, UnitView,
+        ContainerView, DomainRisk, ExportHealth, Health, HookView, Labels, NodeKills, NodeView,
+        PodView, UnitView,
     },
     input::MemoryStat,
     model::risk::{Risk, Room},
@@ -36,7 +37,7 @@ fn labels(container: &str) -> Labels {
 }
 
 /// Everything known.
-fn whole(containers: usize, full: bool) -> Arc<Snapshot> {
+pub(crate) fn whole(containers: usize, full: bool) -> Arc<Snapshot> {
     let mut stat = MemoryStat::default();
     for part in crate::model::oom::PARTS
         .iter()
@@ -91,6 +92,7 @@ fn whole(containers: usize, full: bool) -> Arc<Snapshot> {
                 up: false,
             }],
             lost: vec![("ring_full", 2)],
+            export: Some(ExportHealth::default()),
             ..Health::default()
         },
         full,
@@ -162,6 +164,7 @@ fn labels_never_say_more_than_who() {
         "outcome",
         "signal",
         "kind",
+        "reason",
         "version",
     ];
     for line in text.lines().filter(|line| !line.starts_with('#')) {
