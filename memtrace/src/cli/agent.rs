@@ -54,8 +54,8 @@ pub struct Agent {
     /// Keep at most this much of reports, MiB
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=65536))]
     history_mib: u64,
-    /// Keep at most this much of how the memory of each cgroup went, MiB: a day of a thousand cgroups
-    /// takes some 150
+    /// Keep at most this much of how the memory of each cgroup went, MiB: a day of a thousand idle cgroups
+    /// takes some 50, of busy ones up to five times as much, and then less than a day is kept
     #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=65536))]
     series_mib: u64,
     /// How often containers are read
