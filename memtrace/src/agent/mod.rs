@@ -18,6 +18,7 @@ mod http;
 mod keeper;
 mod kills;
 mod node;
+mod replay;
 mod run;
 mod settings;
 mod shapes;
@@ -25,9 +26,12 @@ mod snapshot;
 mod state;
 
 pub use self::{
+    census::Reading,
     domain::DomainRisk,
     http::{AskError, ListenError, RemoteError, RemoteSettings, ask},
     kills::{KillCounts, LimitOwner, NodeKills},
+    node::{NodeSample, read as read_node},
+    replay::Replay,
     run::{AgentError, run},
     settings::Settings,
     snapshot::{ContainerView, Health, HookView, Labels, NodeView, PodView, Snapshot, UnitView},

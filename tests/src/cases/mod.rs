@@ -34,7 +34,6 @@ mod scenario;
 mod scenarios;
 mod second_read;
 mod shmem;
-mod slow_disk;
 mod swap;
 mod turns;
 mod uncounted;

@@ -90,8 +90,9 @@ impl Trend {
     /// until the domain has been watched for one of them.
     ///
     /// The growth over a window is the median of the rates at which the high-water line of an hour
-    /// rose in each third of it: a line that rises all the time counts in full, a sawtooth only by
-    /// what each peak surpasses the one before, and one step, however high, not at all.
+    /// rose in each third of it, and no more than in the last third: a line that rises all the time
+    /// counts in full, a sawtooth only by what each peak surpasses the one before, one step, however
+    /// high, not at all, and what has stopped growing is over a third of a window later.
     pub fn growth_bytes_per_second(&self, horizon: Horizon) -> Option<f64> {
         let (now_ns, _) = *self.fine.back()?;
         let age_ns = now_ns - self.since_ns?;
@@ -110,13 +111,10 @@ impl Trend {
         let edges = [3, 2, 1, 0].map(|parts| self.high_water(now_ns - parts * part_ns));
         let rate =
             |from: u64, to: u64| to.saturating_sub(from) as f64 * SECOND_NS as f64 / part_ns as f64;
-        let mut rates = [
-            rate(edges[0], edges[1]),
-            rate(edges[1], edges[2]),
-            rate(edges[2], edges[3]),
-        ];
+        let latest = rate(edges[2], edges[3]);
+        let mut rates = [rate(edges[0], edges[1]), rate(edges[1], edges[2]), latest];
         rates.sort_by(f64::total_cmp);
-        rates[1]
+        rates[1].min(latest)
     }
 
     /// The highest in the hour before an instant: to the second as far back as the fine samples
