@@ -42,18 +42,24 @@ pub struct Trend {
     fine: VecDeque<(u64, u64)>,
     /// Oldest first.
     steps: VecDeque<Step>,
+    /// Growth over each of [`WINDOWS_NS`] as of the last sample, bytes a second; `None` of those that
+    /// the domain has not been watched for.
+    growth: [Option<f64>; 3],
 }
 
 impl Trend {
     /// Learns what is pinned at an instant of the monotonic clock, ns.
     pub fn learn(&mut self, time_ns: u64, pinned_bytes: u64) {
-        self.since_ns.get_or_insert(time_ns);
+        let since_ns = *self.since_ns.get_or_insert(time_ns);
         self.fine.push_back((time_ns, pinned_bytes));
         let too_old = |(at, _): &(u64, u64)| time_ns.saturating_sub(*at) > FINE_NS;
         while self.fine.len() > MAX_FINE || self.fine.front().is_some_and(too_old) {
             self.fine.pop_front();
         }
         self.learn_step((time_ns / STEP_NS) as u32, pinned_bytes);
+        let age_ns = time_ns.saturating_sub(since_ns);
+        self.growth =
+            WINDOWS_NS.map(|window| (window <= age_ns).then(|| self.over(time_ns, window)));
     }
 
     fn learn_step(&mut self, number: u32, pinned_bytes: u64) {
@@ -94,15 +100,11 @@ impl Trend {
     /// counts in full, a sawtooth only by what each peak surpasses the one before, one step, however
     /// high, not at all, and what has stopped growing is over a third of a window later.
     pub fn growth_bytes_per_second(&self, horizon: Horizon) -> Option<f64> {
-        let (now_ns, _) = *self.fine.back()?;
-        let age_ns = now_ns - self.since_ns?;
-        let long_enough = |window: &&u64| {
-            **window as f64 >= horizon.seconds() * LOOK_BACK * SECOND_NS as f64
-                && **window <= age_ns
-        };
-        let windows = WINDOWS_NS.iter().filter(long_enough);
+        let least_ns = horizon.seconds() * LOOK_BACK * SECOND_NS as f64;
+        let windows = WINDOWS_NS.iter().zip(self.growth);
         windows
-            .map(|window| self.over(now_ns, *window))
+            .filter(|(window, _)| **window as f64 >= least_ns)
+            .filter_map(|(_, growth)| growth)
             .reduce(f64::max)
     }
 

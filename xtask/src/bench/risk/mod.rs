@@ -35,7 +35,7 @@ pub struct Args {
     #[arg(long, value_name = "WORKLOAD", num_args = 0.., value_delimiter = ',')]
     record: Option<Vec<String>>,
     /// Days to live, half of them of the tuning workloads.
-    #[arg(long, default_value_t = 2_000)]
+    #[arg(long, default_value_t = 1_000)]
     node_days: usize,
     /// Look at the tuning workloads alone, and write no document.
     #[arg(long)]

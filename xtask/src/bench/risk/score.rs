@@ -7,7 +7,8 @@ use super::replay::{Domain, Kill};
 use super::rules::{Rule, Severity};
 use super::workload::{Life, Workload};
 
-/// A page is right if a kill of its domain follows while it fires, or within this time.
+/// A firing is right if a kill follows while it fires, or within this time: by the limit of its
+/// domain, or, of a container, by its pod's, which may come first.
 const FOLLOWS_S: u32 = 1_800;
 /// And a kill was told of if its page began within this time.
 const TOLD_S: u32 = 86_400;
@@ -61,7 +62,12 @@ pub fn score(
         let domain = domain(&episode.labels);
         let of_it = domain.as_ref().and_then(|domain| by_domain.get(domain));
         let until = episode.resolved.max(episode.fired + FOLLOWS_S);
-        let mut right = false;
+        let pod = match &domain {
+            Some(Domain::Container(pod, _)) => by_domain.get(&Domain::Pod(pod.clone())),
+            _ => None,
+        };
+        let follows = |number: &usize| (episode.fired..=until).contains(&kills[*number].second);
+        let right = [of_it, pod].into_iter().flatten().flatten().any(follows);
         let mut before = 0;
         for number in of_it.into_iter().flatten() {
             let second = kills[*number].second;
@@ -77,7 +83,6 @@ pub fn score(
                 let known = leads[*number].get_or_insert(lead);
                 *known = lead.max(*known);
             }
-            right |= (episode.fired..=until).contains(&second);
             before = second + 1;
         }
         let Some(node) = node(&episode.labels).filter(|node| counts(*node)) else {

@@ -32,7 +32,7 @@ pub use self::{
 };
 
 /// Services on a node.
-const TENANTS: usize = 4;
+const TENANTS: usize = 3;
 /// Steady lives are stretched so far.
 pub const STRETCHES: [u32; 3] = [1, 4, 20];
 /// Each workload with a kill is on so many nodes, for each stretch.

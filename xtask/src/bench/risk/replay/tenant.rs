@@ -12,6 +12,8 @@ const RESTART_S: u32 = 10;
 const CENSUS_S: u32 = 5;
 /// What is repeated of a start, once it is over.
 const TAIL_S: u32 = 60;
+/// A start lasts so long; where it is known to last less, see [`Tenant::settled`].
+const SETTLED_S: u32 = 20;
 /// A service lives for so long at least, and at most.
 const LIVES_S: std::ops::Range<u32> = 3_600..43_200;
 
@@ -132,7 +134,12 @@ impl<'a> Tenant<'a> {
             self.begins = now;
             self.begin(agent);
         }
-        let lived = now - self.begins;
+        // A start that is stretched is another kind of start: such a life is seen from later on.
+        let skipped = match self.stretch {
+            1 => 0,
+            stretch => self.settled() * stretch,
+        };
+        let lived = now - self.begins + skipped;
         let killed = self.killed_at().filter(|killed| lived >= *killed);
         let over = match self.workload.life {
             Life::Kill { .. } => killed.is_some(),
@@ -165,6 +172,14 @@ impl<'a> Tenant<'a> {
         kill
     }
 
+    /// Second of the recording from which on its start is over.
+    fn settled(&self) -> u32 {
+        match self.workload.life {
+            Life::Kill { grows_from, .. } => SETTLED_S.min(grows_from + 2),
+            _ => SETTLED_S,
+        }
+    }
+
     /// Seconds of a life until its kill.
     fn killed_at(&self) -> Option<u32> {
         match self.workload.life {
@@ -180,7 +195,11 @@ impl<'a> Tenant<'a> {
         let (second, rest) = (lived / self.stretch, lived % self.stretch);
         let second = match self.workload.life {
             Life::Kill { .. } => second,
-            Life::Steady => second % last,
+            Life::Steady if second < last => second,
+            Life::Steady => {
+                let settled = self.settled();
+                settled + (second - last) % (last - settled)
+            }
             Life::Start | Life::Averted if second < last => second,
             Life::Start | Life::Averted => last - TAIL_S + (second - last) % TAIL_S,
         };
