@@ -9,6 +9,9 @@ use super::rules::{Rule, Severity};
 use super::score::{FAST_S, SLOW_S, Score, is_due};
 use super::workload::{Life, Set};
 
+/// False pages are told one by one, up to so many.
+const TOLD: usize = 20;
+
 /// All that was measured of one set.
 pub struct Measured {
     /// Which.
@@ -47,7 +50,7 @@ fn workloads(to: &mut String, library: &Library) -> std::fmt::Result {
     writeln!(to, "\n## Workloads\n")?;
     writeln!(
         to,
-        "| workload | set | recorded, s | killed at, s | replayed | what |"
+        "Names say what was planned; how long the growth took stands in the tables below.\n\n| workload | set | recorded, s | killed at, s | replayed | what |"
     )?;
     writeln!(to, "|---|---|---|---|---|---|")?;
     let stretched: Vec<_> = STRETCHES.iter().map(|times| format!("x{times}")).collect();
@@ -146,6 +149,12 @@ fn set(to: &mut String, one: &Measured) -> std::fmt::Result {
                     },
                     own.averted
                 )?;
+                if severity == Severity::Page && !own.told.is_empty() {
+                    for told in own.told.iter().take(TOLD) {
+                        writeln!(to, "- {told}")?;
+                    }
+                    writeln!(to)?;
+                }
             }
         }
     }
@@ -199,6 +208,12 @@ fn by_workload(to: &mut String, one: &Measured) -> std::fmt::Result {
         let group = groups.entry((kill.workload, kill.stretch)).or_default();
         group.push((number, kill));
     }
+    writeln!(
+        to,
+        "How often the 1-minute risk was over 0.9 in the two minutes before a kill, as the agent has it each second, and \
+what the alerts made of it. Alerts see a risk by scrapes: growth that is over between two of them is told by the agent \
+alone.\n"
+    )?;
     writeln!(
         to,
         "| workload | growth, s | kills | 1m risk over 0.9 before | least lead, s | automation at 15 s | at 30 s | paged at 15 s | at 30 s |"

@@ -21,7 +21,7 @@ use self::{
     document::Measured,
     library::Library,
     prometheus::Prometheus,
-    replay::SCRAPES_S,
+    replay::{Extent, SCRAPES_S},
     rules::{Rule, Severity},
     score::{Fired, Score},
     workload::{Set, Workload},
@@ -37,6 +37,9 @@ pub struct Args {
     /// Days to live, half of them of the tuning workloads.
     #[arg(long, default_value_t = 1_000)]
     node_days: usize,
+    /// Services on each node.
+    #[arg(long, default_value_t = 2)]
+    services: usize,
     /// Look at the tuning workloads alone, and write no document.
     #[arg(long)]
     tuning: bool,
@@ -62,14 +65,13 @@ pub fn run(args: &Args) -> Result<()> {
         true => &[Set::Tuning],
         false => &[Set::Tuning, Set::HeldOut],
     };
+    let extent = Extent {
+        node_days: args.node_days.div_ceil(2),
+        services: args.services,
+    };
     let mut measured = Vec::new();
     for set in sets {
-        measured.push(measure(
-            *set,
-            args.node_days.div_ceil(2),
-            &library,
-            &shipped,
-        )?);
+        measured.push(measure(*set, extent, &library, &shipped)?);
     }
     let page = document::page(&library, &measured, &shipped);
     if args.tuning {
@@ -104,6 +106,7 @@ fn in_release(args: &Args) -> Result<()> {
         "risk",
     ]);
     run.arg(format!("--node-days={}", args.node_days));
+    run.arg(format!("--services={}", args.services));
     if args.tuning {
         run.arg("--tuning");
     }
@@ -111,17 +114,17 @@ fn in_release(args: &Args) -> Result<()> {
 }
 
 /// Lives the days of a set, and asks Prometheus what would have fired.
-fn measure(set: Set, days: usize, library: &Library, shipped: &[Rule]) -> Result<Measured> {
+fn measure(set: Set, extent: Extent, library: &Library, shipped: &[Rule]) -> Result<Measured> {
     let folder = tempfile::Builder::new()
         .prefix("memtrace-bench-")
         .tempdir_in(workspace::target_dir())
         .context("make a folder in the target folder")?;
     let texts = SCRAPES_S.map(|every| folder.path().join(format!("{every}.om")));
     let wanted: Vec<&str> = rules::families(shipped).into_iter().collect();
-    eprintln!("{set:?}: {days} node-days");
+    eprintln!("{set:?}: {extent:?}");
     let replayed = replay::run(
         set,
-        days,
+        extent,
         library,
         &wanted,
         texts.each_ref().map(|text| &**text),

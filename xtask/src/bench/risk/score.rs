@@ -10,6 +10,8 @@ use super::workload::{Life, Workload};
 /// A firing is right if a kill follows while it fires, or within this time: by the limit of its
 /// domain, or, of a container, by its pod's, which may come first.
 const FOLLOWS_S: u32 = 1_800;
+/// One whose kill came while it was pending is late, not false; the last scrape stands for so long.
+const LATE_S: u32 = 30;
 /// And a kill was told of if its page began within this time.
 const TOLD_S: u32 = 86_400;
 /// Growth that took longer is to be told to people, and to automation: seconds.
@@ -32,7 +34,9 @@ pub struct Score {
     pub fired: usize,
     /// Those that no kill followed, by workload.
     pub wrong: BTreeMap<String, usize>,
-    /// Of them, those of workloads whose limit was raised in time.
+    /// Those, in words: how long each fired, and how long after it began the next kill came.
+    pub told: Vec<String>,
+    /// Apart from them, those of workloads whose limit was raised in time.
     pub averted: usize,
     /// Of each kill, in order: seconds from the first firing to it; `None` if nothing had fired.
     pub leads: Vec<Option<u32>>,
@@ -58,7 +62,11 @@ pub fn score(
     for (number, kill) in kills.iter().enumerate() {
         by_domain.entry(&kill.domain).or_default().push(number);
     }
-    for episode in fired.iter().flat_map(|fired| &fired.episodes) {
+    let episodes = fired.iter().flat_map(|fired| {
+        let late_s = fired.rule.for_s as u32 + LATE_S;
+        fired.episodes.iter().map(move |episode| (episode, late_s))
+    });
+    for (episode, late_s) in episodes {
         let domain = domain(&episode.labels);
         let of_it = domain.as_ref().and_then(|domain| by_domain.get(domain));
         let until = episode.resolved.max(episode.fired + FOLLOWS_S);
@@ -66,7 +74,8 @@ pub fn score(
             Some(Domain::Container(pod, _)) => by_domain.get(&Domain::Pod(pod.clone())),
             _ => None,
         };
-        let follows = |number: &usize| (episode.fired..=until).contains(&kills[*number].second);
+        let since = episode.fired.saturating_sub(late_s);
+        let follows = |number: &usize| (since..=until).contains(&kills[*number].second);
         let right = [of_it, pod].into_iter().flatten().flatten().any(follows);
         let mut before = 0;
         for number in of_it.into_iter().flatten() {
@@ -95,7 +104,27 @@ pub fn score(
         let name = workload(&episode.labels, domain.as_ref(), kills, node, workloads);
         match workloads.iter().find(|one| one.name == name) {
             Some(one) if one.life == Life::Averted => score.averted += 1,
-            _ => *score.wrong.entry(name).or_default() += 1,
+            _ => {
+                let seconds = of_it
+                    .into_iter()
+                    .flatten()
+                    .map(|number| kills[*number].second);
+                let next = seconds.filter(|second| *second > episode.fired).min();
+                let next = next.map_or("no kill".to_owned(), |second| {
+                    format!("a kill {} s after it began", second - episode.fired)
+                });
+                let lasted = episode.resolved - episode.fired;
+                let on = match &domain {
+                    Some(Domain::Container(..)) => "a container",
+                    Some(Domain::Pod(_)) => "a pod",
+                    Some(Domain::Unit(..)) => "a unit",
+                    None => "the machine",
+                };
+                score.told.push(format!(
+                    "{name}, node {node}, {on}: fired for {lasted} s, {next}"
+                ));
+                *score.wrong.entry(name).or_default() += 1;
+            }
         }
     }
     score.leads = leads;

@@ -31,8 +31,6 @@ pub use self::{
     tenant::{Domain, Kill},
 };
 
-/// Services on a node.
-const TENANTS: usize = 3;
 /// Steady lives are stretched so far.
 pub const STRETCHES: [u32; 3] = [1, 4, 20];
 /// Each workload with a kill is on so many nodes, for each stretch.
@@ -60,10 +58,19 @@ pub struct Replayed {
     pub seconds: f64,
 }
 
-/// Lives so many days of a set, and writes what was scraped to one file for each of [`SCRAPES_S`].
+/// How much is lived.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent {
+    /// Days, each of a node of its own.
+    pub node_days: usize,
+    /// Services on a node.
+    pub services: usize,
+}
+
+/// Lives the days of a set, and writes what was scraped to one file for each of [`SCRAPES_S`].
 pub fn run(
     set: Set,
-    nodes: usize,
+    extent: Extent,
     library: &Library,
     wanted: &[&str],
     files: [&Path; 2],
@@ -79,10 +86,10 @@ pub fn run(
     let work = || -> Result<()> {
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
-            if number >= nodes {
+            if number >= extent.node_days {
                 return Ok(());
             }
-            let node = node(set, number, library);
+            let node = node(set, number, extent.services, library);
             let with_baselines = node.with_baselines;
             let day = node.live(library, wanted)?;
             let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
@@ -124,7 +131,7 @@ pub fn run(
 }
 
 /// A node and its tenants.
-fn node(set: Set, number: usize, library: &Library) -> Node<'_> {
+fn node(set: Set, number: usize, services: usize, library: &Library) -> Node<'_> {
     let mut dice = fastrand::Rng::with_seed(number as u64 * 2 + set as u64);
     let deadly = library.of(set, true);
     let quiet = library.of(set, false);
@@ -147,7 +154,7 @@ fn node(set: Set, number: usize, library: &Library) -> Node<'_> {
             &mut dice,
         ));
     }
-    while tenants.len() < TENANTS && !quiet.is_empty() {
+    while tenants.len() < services && !quiet.is_empty() {
         let (workload, recording) = quiet[dice.usize(..quiet.len())];
         let booking = Booking {
             begins: dice.u32(..BEGINS_S),
