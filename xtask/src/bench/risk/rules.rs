@@ -88,6 +88,13 @@ fn rules(text: &str) -> Result<Vec<Rule>> {
     };
     let rules = shipped.into_iter().map(rule).collect::<Result<Vec<_>>>()?;
     ensure!(!rules.is_empty(), "the group {GROUP} is empty");
+    let other = families(&rules)
+        .into_iter()
+        .find(|name| !name.ends_with("_ratio"));
+    ensure!(
+        other.is_none(),
+        "{other:?} is no risk: the replay renders when a risk changes"
+    );
     Ok(rules)
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use memtrace::agent::Replay;
+use memtrace::agent::{DomainRisk, Labels, Replay, Snapshot};
 use memtrace::cgroup::RiskSample;
 use memtrace::view::metrics;
 
@@ -67,6 +67,8 @@ impl Node<'_> {
         let mut imminent = Vec::new();
         let mut seen = Vec::new();
         let mut readings = Vec::new();
+        let mut shown = Vec::new();
+        let mut exposition = String::new();
         for now in 0..self.seconds {
             readings.clear();
             let mut killed = None;
@@ -101,7 +103,15 @@ impl Node<'_> {
                         .add(risks.map(|risk| Some(risk?.score)), [false; 2]);
                 }
             }
-            let mut exposition = None;
+            if now % SCRAPES_S[0] == phase {
+                let snapshot = agent.snapshot(now_ns);
+                let risks = risks(&snapshot);
+                // What shows no other risks reads as the last one did, as far as rules ask for it.
+                if risks != shown {
+                    exposition = asked(snapshot, wanted)?;
+                    shown = risks;
+                }
+            }
             for (place, every) in SCRAPES_S.into_iter().enumerate() {
                 if now % every != phase {
                     continue;
@@ -122,13 +132,7 @@ impl Node<'_> {
                         }
                     }
                 }
-                if exposition.is_none() {
-                    let snapshot = Arc::new(agent.snapshot(now_ns));
-                    exposition = Some(metrics::render(&snapshot).context("render /metrics")?);
-                }
-                if let Some(text) = &exposition {
-                    scraped.take(at, text, wanted, &label);
-                }
+                scraped.take(at, &exposition, wanted, &label);
             }
             if let Some(killed) = killed {
                 let mut kill = killed.kill;
@@ -153,6 +157,34 @@ impl Node<'_> {
         }
         Ok(day)
     }
+}
+
+/// Whose risks a snapshot shows, and which. Rules ask for nothing else: the caller's families are of it.
+fn risks(snapshot: &Snapshot) -> Vec<(Labels, String, DomainRisk)> {
+    let row = |labels: Labels, name: &str, domain: &DomainRisk| {
+        let mut domain = *domain;
+        domain.room = None;
+        (labels, name.to_owned(), domain)
+    };
+    let containers = snapshot.containers.iter();
+    let containers = containers.map(|one| row(one.labels.clone(), "", &one.domain));
+    let pods = snapshot.pods.iter();
+    let pods = pods.map(|one| row(one.labels.clone(), "", &one.domain));
+    let units = snapshot.units.iter();
+    let units = units.map(|one| row(Labels::default(), &one.unit, &one.domain));
+    let node = snapshot.node.risks.iter();
+    let node = node.map(|(kind, domain)| row(Labels::default(), kind, domain));
+    containers.chain(pods).chain(units).chain(node).collect()
+}
+
+/// `/metrics` as the agent serves it, but only what is asked for.
+fn asked(snapshot: Snapshot, wanted: &[&str]) -> Result<String> {
+    let text = metrics::render(&Arc::new(snapshot)).context("render /metrics")?;
+    let family = |line: &&str| {
+        let end = line.find(['{', ' ']).unwrap_or(line.len());
+        wanted.contains(&&line[..end])
+    };
+    Ok(text.lines().filter(family).collect::<Vec<_>>().join("\n"))
 }
 
 /// The same domain as cAdvisor tells of it: what the baselines are reckoned from.
