@@ -15,6 +15,7 @@ pub mod oracle;
 pub mod process;
 pub mod session;
 mod skip;
+pub mod slow_disk;
 pub mod steal;
 pub mod suite;
 

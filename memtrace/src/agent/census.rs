@@ -20,10 +20,12 @@ pub(super) struct Changes {
 }
 
 /// One watched cgroup at one instant.
-#[derive(Debug)]
-pub(super) struct Reading {
-    pub(super) id: u64,
-    pub(super) sample: RiskSample,
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    /// Which.
+    pub id: u64,
+    /// What was read.
+    pub sample: RiskSample,
 }
 
 /// See the module.

@@ -21,6 +21,7 @@ mod kills;
 mod node;
 #[cfg(feature = "otlp")]
 mod otlp;
+mod replay;
 mod run;
 mod series;
 mod settings;
@@ -34,9 +35,12 @@ pub use self::otlp::{
     Endpoint, EndpointError, Headers, HeadersError, OtlpError, OtlpSettings, TlsError,
 };
 pub use self::{
+    census::Reading,
     domain::DomainRisk,
     http::{AskError, ListenError, RemoteError, RemoteSettings, ask},
     kills::{KillCounts, LimitOwner, NodeKills},
+    node::{NodeSample, read as read_node},
+    replay::Replay,
     run::{AgentError, run},
     settings::Settings,
     snapshot::{

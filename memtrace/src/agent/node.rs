@@ -11,20 +11,20 @@ use crate::{
 
 /// The machine at one instant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct NodeSample {
+pub struct NodeSample {
     /// `/proc/meminfo` and settings.
-    pub(super) memory: OomNode,
+    pub memory: OomNode,
     /// As the kubelet reckons it; `None` if a part of it is unknown.
-    pub(super) working_set_bytes: Option<u64>,
+    pub working_set_bytes: Option<u64>,
     /// Processes killed by the OOM killer since boot (`oom_kill` of `/proc/vmstat`).
-    pub(super) oom_kills: Option<u64>,
+    pub oom_kills: Option<u64>,
 }
 
 /// Reads the machine.
 ///
 /// # Errors
 /// If `/proc/meminfo` cannot be read.
-pub(super) fn read(hierarchy: &Hierarchy, root: Option<&CgroupHandle>) -> io::Result<NodeSample> {
+pub fn read(hierarchy: &Hierarchy, root: Option<&CgroupHandle>) -> io::Result<NodeSample> {
     let memory = read_node()?;
     let sample = root.and_then(|root| root.sample().ok());
     let inactive_file = sample.and_then(|sample| sample.stat.inactive_file);

@@ -220,13 +220,18 @@ impl State {
             .count(labels, owner, victims.len() as u64, now_ns);
         self.kills.judge(story.foretold.as_ref());
         let domain = story.limit.as_ref().and_then(|limit| limit.cgroup_id);
-        for id in [domain, report.victim.cgroup_id].into_iter().flatten() {
+        self.begin_anew(domain, report.victim.cgroup_id);
+        if owner == LimitOwner::Node {
+            self.node.iter_mut().for_each(Domain::forget);
+        }
+    }
+
+    /// After a kill: those whose limit it was and who lost a process.
+    pub(super) fn begin_anew(&mut self, domain: Option<u64>, victim: Option<u64>) {
+        for id in [domain, victim].into_iter().flatten() {
             if let Some(watched) = self.watched.get_mut(&id) {
                 watched.domain.forget();
             }
-        }
-        if owner == LimitOwner::Node {
-            self.node.iter_mut().for_each(Domain::forget);
         }
     }
 
@@ -257,6 +262,13 @@ impl State {
             counters.extend(above.map(|(id, _)| Counter::Cgroup(*id)));
         }
         counters
+    }
+
+    /// A cgroup's own limit's.
+    pub(super) fn risk(&self, id: u64) -> DomainRisk {
+        self.watched
+            .get(&id)
+            .map_or_else(DomainRisk::default, |watched| watched.risk)
     }
 
     /// What is accounted for.

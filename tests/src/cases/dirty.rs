@@ -7,9 +7,11 @@ use anyhow::{Context as _, ensure};
 use super::{
     room::{Room, text},
     scenario::{Expected, hog, told},
-    slow_disk::SlowDisk,
 };
-use crate::{host::Host, session::Explained, suite::Outcome};
+use crate::{host::Host, session::Explained, slow_disk::SlowDisk, suite::Outcome};
+
+/// What gets through to the slow disk: next to nothing.
+const SLOW_BYTES_PER_SECOND: u64 = 16 << 10;
 
 /// What the verdict must say.
 const AFTER_WRITEBACK: &str = "once it is written back";
@@ -35,7 +37,7 @@ pub(super) fn slow_disk(host: &Host) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Skipped(reason));
     }
     let room = Room::new(host)?;
-    let disk = match SlowDisk::new(&room) {
+    let disk = match SlowDisk::new(&host.scratch, &room.cgroup, SLOW_BYTES_PER_SECOND) {
         Ok(disk) => disk,
         Err(error) => {
             return Ok(Outcome::Skipped(format!(

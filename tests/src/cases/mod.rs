@@ -36,7 +36,6 @@ mod scenario;
 mod scenarios;
 mod second_read;
 mod shmem;
-mod slow_disk;
 mod swap;
 mod turns;
 mod uncounted;

@@ -5,6 +5,7 @@ mod case;
 mod cost;
 mod long;
 mod oom;
+mod risk;
 mod windows;
 
 use anyhow::Result;
@@ -24,6 +25,9 @@ enum What {
     Long(long::Args),
     /// What memtrace costs, beside its peers: docs/COST.md. Installs the peers; as root.
     Cost(cost::Args),
+    /// How well risks and alerts foretell kills: recorded workloads, replayed into Prometheus,
+    /// docs/BACKTEST.md.
+    Risk(risk::Args),
 }
 
 /// Runs `cargo xtask bench`.
@@ -32,5 +36,6 @@ pub fn run(args: &Args) -> Result<()> {
         What::Oom(args) => oom::run(args),
         What::Long(args) => long::run(args),
         What::Cost(args) => cost::run(args),
+        What::Risk(args) => risk::run(args),
     }
 }

@@ -42,6 +42,16 @@ fn what_stays_flat_is_no_risk() {
 }
 
 #[test]
+fn what_fills_for_minutes_and_stays_is_over_within_two_minutes() {
+    let filled = run(1_200, |second| {
+        100.0 + second.min(300) as f64 * 670.0 / 300.0
+    });
+    let high = |risks: &&[Option<Risk>; 2]| risks[1].is_some_and(|risk| risk.score > 0.8);
+    let seconds = filled.iter().filter(high).count();
+    assert!((1..120).contains(&seconds), "{seconds} s over what pages");
+}
+
+#[test]
 fn a_slow_leak_is_told_a_quarter_of_an_hour_before() {
     // 100 MiB an hour, at the limit after 9 hours.
     let leak = run(9 * 3_600, |second| 100.0 + second as f64 * 100.0 / 3_600.0);

@@ -42,18 +42,24 @@ pub struct Trend {
     fine: VecDeque<(u64, u64)>,
     /// Oldest first.
     steps: VecDeque<Step>,
+    /// Growth over each of [`WINDOWS_NS`] as of the last sample, bytes a second; `None` of those that
+    /// the domain has not been watched for.
+    growth: [Option<f64>; 3],
 }
 
 impl Trend {
     /// Learns what is pinned at an instant of the monotonic clock, ns.
     pub fn learn(&mut self, time_ns: u64, pinned_bytes: u64) {
-        self.since_ns.get_or_insert(time_ns);
+        let since_ns = *self.since_ns.get_or_insert(time_ns);
         self.fine.push_back((time_ns, pinned_bytes));
         let too_old = |(at, _): &(u64, u64)| time_ns.saturating_sub(*at) > FINE_NS;
         while self.fine.len() > MAX_FINE || self.fine.front().is_some_and(too_old) {
             self.fine.pop_front();
         }
         self.learn_step((time_ns / STEP_NS) as u32, pinned_bytes);
+        let age_ns = time_ns.saturating_sub(since_ns);
+        self.growth =
+            WINDOWS_NS.map(|window| (window <= age_ns).then(|| self.over(time_ns, window)));
     }
 
     fn learn_step(&mut self, number: u32, pinned_bytes: u64) {
@@ -90,18 +96,15 @@ impl Trend {
     /// until the domain has been watched for one of them.
     ///
     /// The growth over a window is the median of the rates at which the high-water line of an hour
-    /// rose in each third of it: a line that rises all the time counts in full, a sawtooth only by
-    /// what each peak surpasses the one before, and one step, however high, not at all.
+    /// rose in each third of it, and no more than in the last third: a line that rises all the time
+    /// counts in full, a sawtooth only by what each peak surpasses the one before, one step, however
+    /// high, not at all, and what has stopped growing is over a third of a window later.
     pub fn growth_bytes_per_second(&self, horizon: Horizon) -> Option<f64> {
-        let (now_ns, _) = *self.fine.back()?;
-        let age_ns = now_ns - self.since_ns?;
-        let long_enough = |window: &&u64| {
-            **window as f64 >= horizon.seconds() * LOOK_BACK * SECOND_NS as f64
-                && **window <= age_ns
-        };
-        let windows = WINDOWS_NS.iter().filter(long_enough);
+        let least_ns = horizon.seconds() * LOOK_BACK * SECOND_NS as f64;
+        let windows = WINDOWS_NS.iter().zip(self.growth);
         windows
-            .map(|window| self.over(now_ns, *window))
+            .filter(|(window, _)| **window as f64 >= least_ns)
+            .filter_map(|(_, growth)| growth)
             .reduce(f64::max)
     }
 
@@ -110,13 +113,10 @@ impl Trend {
         let edges = [3, 2, 1, 0].map(|parts| self.high_water(now_ns - parts * part_ns));
         let rate =
             |from: u64, to: u64| to.saturating_sub(from) as f64 * SECOND_NS as f64 / part_ns as f64;
-        let mut rates = [
-            rate(edges[0], edges[1]),
-            rate(edges[1], edges[2]),
-            rate(edges[2], edges[3]),
-        ];
+        let latest = rate(edges[2], edges[3]);
+        let mut rates = [rate(edges[0], edges[1]), rate(edges[1], edges[2]), latest];
         rates.sort_by(f64::total_cmp);
-        rates[1]
+        rates[1].min(latest)
     }
 
     /// The highest in the hour before an instant: to the second as far back as the fine samples

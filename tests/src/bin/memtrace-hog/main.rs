@@ -8,6 +8,7 @@ mod cost;
 mod files;
 mod herd;
 mod kernel;
+mod life;
 mod memory;
 mod mixed;
 mod processes;
@@ -212,6 +213,8 @@ enum What {
     #[command(hide = true)]
     MixedPart(mixed::Part),
     Herd(herd::Herd),
+    /// Live in steps, each at its pace.
+    Life(life::Life),
     /// A process of the herd.
     #[command(hide = true)]
     Beast(herd::Beast),
@@ -293,6 +296,7 @@ fn main() -> anyhow::Result<()> {
         What::Mixed(mixed) => mixed.run(),
         What::MixedPart(part) => part.run(),
         What::Herd(herd) => herd.run(),
+        What::Life(life) => life.run(),
         What::Beast(beast) => beast.run(),
         What::Sleep { seconds } => {
             processes::sleep(seconds);

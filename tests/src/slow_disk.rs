@@ -17,18 +17,15 @@ use rustix::{
 };
 use tempfile::TempDir;
 
-use super::room::Room;
-use crate::cgroup::Version;
+use crate::cgroup::{TestCgroup, Version};
 
-/// What gets through: next to nothing.
-const BYTES_PER_SECOND: u64 = 16 << 10;
 /// Of cgroup v1: the root's limit, since there the kernel's own threads write for everybody.
 const V1_LIMITS: &str = "/sys/fs/cgroup/blkio/blkio.throttle.write_bps_device";
 /// Room for a file of a case, and a journal.
 const DISK_BYTES: u64 = 96 << 20;
 
 /// A folder on a slow disk, gone with what is in it when this is dropped.
-pub(super) struct SlowDisk {
+pub struct SlowDisk {
     // Dropped in this order: the disk is fast again, the files go, then the disk they are on.
     limit: Limit,
     folder: TempDir,
@@ -36,21 +33,20 @@ pub(super) struct SlowDisk {
 }
 
 impl SlowDisk {
-    /// On v2 the disk of the scratch folder is slow for the room's cgroup alone; on v1 there is a disk of
+    /// On v2 the disk of the scratch folder is slow for this cgroup alone; on v1 there is a disk of
     /// our own. An error says why there is none.
-    pub(super) fn new(room: &Room<'_>) -> anyhow::Result<Self> {
-        let scratch = &room.host.scratch;
-        let (limits, own) = match room.cgroup.version() {
+    pub fn new(scratch: &Path, cgroup: &TestCgroup, bytes_per_second: u64) -> anyhow::Result<Self> {
+        let (limits, own) = match cgroup.version() {
             Version::V1 => (PathBuf::from(V1_LIMITS), Some(OwnDisk::mount(scratch)?)),
-            Version::V2 => (room.cgroup.path.join("io.max"), None),
+            Version::V2 => (cgroup.path.join("io.max"), None),
         };
         ensure!(limits.exists(), "there is no {}", limits.display());
         let folder = folder_in(own.as_ref().map_or(scratch, |own| own.0.path()))?;
         let device = fs::metadata(folder.path())?.dev();
         let device = format!("{}:{}", major(device), minor(device));
-        let (slow, free) = match room.cgroup.version() {
-            Version::V1 => (format!("{BYTES_PER_SECOND}"), "0"),
-            Version::V2 => (format!("wbps={BYTES_PER_SECOND}"), "wbps=max"),
+        let (slow, free) = match cgroup.version() {
+            Version::V1 => (format!("{bytes_per_second}"), "0"),
+            Version::V2 => (format!("wbps={bytes_per_second}"), "wbps=max"),
         };
         let limit = Limit {
             limits,
@@ -64,12 +60,13 @@ impl SlowDisk {
         })
     }
 
-    pub(super) fn folder(&self) -> &Path {
+    /// Where to write.
+    pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
     /// From now on it is as fast as it can.
-    pub(super) fn release(&self) -> anyhow::Result<()> {
+    pub fn release(&self) -> anyhow::Result<()> {
         self.limit.write(&self.limit.free)
     }
 }
