@@ -27,9 +27,6 @@ pub enum LiveError {
     /// Nothing could be attached.
     #[error(transparent)]
     Attach(#[from] AttachError),
-    /// The ring buffer could not be read.
-    #[error("starting to read the BPF ring buffer: {0}")]
-    Ring(#[source] io::Error),
     /// Runs could not be sent.
     #[error(transparent)]
     Flush(#[from] FlushError),
@@ -85,7 +82,7 @@ impl Live {
         } else {
             None
         };
-        let ring = Ring::start(ring, facts.callers.clone()).map_err(LiveError::Ring)?;
+        let ring = Ring::new(ring, facts.callers.clone());
         Ok(Self {
             ring,
             attached,
@@ -111,7 +108,7 @@ impl Live {
     }
 
     /// Waits until something was told.
-    pub async fn readable(&self) {
+    pub async fn readable(&mut self) {
         self.ring.readable().await;
     }
 

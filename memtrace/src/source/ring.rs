@@ -2,7 +2,7 @@
 //! once, whatever the rest of memtrace is busy with.
 
 use std::{
-    io,
+    io, mem,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
@@ -19,14 +19,26 @@ use crate::{input::Input, kernel::callers::Callers};
 /// Inputs that wait to be asked for, at most: some MiB. What is more stays in the ring buffer, where
 /// the kernel counts what finds no room.
 const MAX_WAITING: usize = 16_384;
-/// How often the thread then looks whether there is room again.
-const FULL_PAUSE: Duration = Duration::from_millis(5);
+/// How often the thread then looks whether there is room again, and how often the ring buffer is read
+/// where there is no thread.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// The stream of what the kernel tells.
 pub(super) struct Ring {
     shared: Arc<Shared>,
-    stop: Arc<OwnedFd>,
-    thread: Option<JoinHandle<()>>,
+    reader: Reader,
+}
+
+enum Reader {
+    /// Nobody has waited yet. The thread starts when somebody does: by then an agent has given up its
+    /// privileges, and a thread has those of the one that starts it (capabilities(7)).
+    NotYet,
+    Thread {
+        stop: Arc<OwnedFd>,
+        thread: JoinHandle<()>,
+    },
+    /// No room for one more thread.
+    None,
 }
 
 struct Shared {
@@ -42,13 +54,8 @@ struct Stream {
 }
 
 impl Ring {
-    /// Starts the thread.
-    ///
-    /// # Errors
-    /// If the descriptors or the thread cannot be had.
-    pub(super) fn start(ring: RingBuf<MapData>, callers: Callers) -> io::Result<Self> {
-        let readable = ring.as_fd().try_clone_to_owned()?;
-        let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
+    /// Takes the ring buffer over; records name callers by `callers`.
+    pub(super) fn new(ring: RingBuf<MapData>, callers: Callers) -> Self {
         let shared = Arc::new(Shared {
             stream: Mutex::new(Stream {
                 ring,
@@ -58,27 +65,41 @@ impl Ring {
             }),
             told: Notify::new(),
         });
-        let (reader, stopped) = (Arc::clone(&shared), Arc::clone(&stop));
-        let thread = thread::Builder::new()
-            .name("memtrace-ring".to_owned())
-            .spawn(move || read(&reader, readable.as_fd(), stopped.as_fd()))?;
-        Ok(Self {
+        Self {
             shared,
-            stop,
-            thread: Some(thread),
-        })
+            reader: Reader::NotYet,
+        }
     }
 
     /// Waits until there is something to [`drain`](Self::drain).
-    pub(super) async fn readable(&self) {
-        self.shared.told.notified().await;
+    pub(super) async fn readable(&mut self) {
+        if let Reader::NotYet = self.reader {
+            self.reader = self.start().unwrap_or_else(|error| {
+                log::warn!("starting a thread for the BPF ring buffer: {error}; read every 5 ms");
+                Reader::None
+            });
+        }
+        match self.reader {
+            Reader::None => tokio::time::sleep(PAUSE).await,
+            _ => self.shared.told.notified().await,
+        }
+    }
+
+    fn start(&self) -> io::Result<Reader> {
+        let readable = self.shared.stream().ring.as_fd().try_clone_to_owned()?;
+        let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
+        let (shared, stopped) = (Arc::clone(&self.shared), Arc::clone(&stop));
+        let thread = thread::Builder::new()
+            .name("memtrace-ring".to_owned())
+            .spawn(move || read(&shared, readable.as_fd(), stopped.as_fd()))?;
+        Ok(Reader::Thread { stop, thread })
     }
 
     /// All that was told by now.
     pub(super) fn drain(&self) -> Vec<Input> {
         let mut stream = self.shared.stream();
         stream.read();
-        std::mem::take(&mut stream.waiting)
+        mem::take(&mut stream.waiting)
     }
 
     /// Records that could not be decoded: a programming error, never silent.
@@ -89,12 +110,12 @@ impl Ring {
 
 impl Drop for Ring {
     fn drop(&mut self) {
-        // It only fails if 2^64 were added before.
-        let _ = rustix::io::write(&self.stop, &1_u64.to_ne_bytes());
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            log::error!("the thread that read the ring buffer panicked");
+        if let Reader::Thread { stop, thread } = mem::replace(&mut self.reader, Reader::None) {
+            // It only fails if 2^64 were added before.
+            let _ = rustix::io::write(&stop, &1_u64.to_ne_bytes());
+            if thread.join().is_err() {
+                log::error!("the thread that read the ring buffer panicked");
+            }
         }
     }
 }
@@ -146,7 +167,7 @@ fn read(shared: &Shared, readable: BorrowedFd<'_>, stop: BorrowedFd<'_>) {
         };
         shared.told.notify_one();
         if is_full {
-            thread::sleep(FULL_PAUSE);
+            thread::sleep(PAUSE);
         }
     }
 }

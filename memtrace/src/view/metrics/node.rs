@@ -175,7 +175,7 @@ fn agent(all: &Snapshot, to: &mut dyn Sink) -> Result<(), fmt::Error> {
     counters(
         to,
         plain(
-            "memtrace_agent_series_minutes_lost",
+            "memtrace_agent_series_lost",
             "Minutes of the series that are not in the history, by why: no room for a whole day, not written",
         ),
         [("no_room", lost.no_room), ("failed", lost.failed)]
