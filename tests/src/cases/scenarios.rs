@@ -369,6 +369,7 @@ pub(super) fn build(host: &Host) -> anyhow::Result<Outcome> {
     let words = match largest.name.as_str() {
         "anon" => "anonymous memory",
         "active_file" => "page cache",
+        "lru_unmapped" => "memory that was given back",
         _ => "kernel memory",
     };
     ensure!(
