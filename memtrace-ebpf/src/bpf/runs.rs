@@ -83,7 +83,7 @@ pub fn add(state: &mut HookState, hook: Hook, pages: &Pages) {
 /// Pointers are only compared here: the verifier allows that, and their way to a number costs as much
 /// as the comparison. What goes on in the file where the run stands is of the same file: its inode, two
 /// loads away, is not asked. (The kernel would have had to take the inode away, to make another at the
-/// same address, and to activate that one's page of just this number first, within the 40 ms that a run
+/// same address, and to activate that one's page of just this number first, within the 20 ms that a run
 /// is kept.)
 #[inline(always)]
 pub fn add_for<M: Memory>(state: &mut HookState, hook: Hook, pages: &Pages, target: *const u8) {

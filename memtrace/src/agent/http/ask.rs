@@ -63,7 +63,8 @@ pub async fn ask(socket: &Path, what: &str) -> Result<(StatusCode, Value), AskEr
     }
 }
 
-type Failed = Box<dyn std::error::Error + Send + Sync>;
+/// Why an exchange failed.
+pub(in crate::agent) type Failed = Box<dyn std::error::Error + Send + Sync>;
 
 async fn exchange(stream: UnixStream, what: &str) -> Result<(StatusCode, Value), Failed> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
@@ -78,6 +79,14 @@ async fn exchange(stream: UnixStream, what: &str) -> Result<(StatusCode, Value),
             .await?;
         Ok((status, serde_json::from_slice(&body.to_bytes())?))
     };
+    driven(connection, answer).await
+}
+
+/// The answer that comes by a connection, which moves only while it is polled too.
+pub(in crate::agent) async fn driven<T>(
+    connection: impl Future<Output = hyper::Result<()>>,
+    answer: impl Future<Output = Result<T, Failed>>,
+) -> Result<T, Failed> {
     tokio::pin!(connection, answer);
     tokio::select! {
         answer = &mut answer => answer,

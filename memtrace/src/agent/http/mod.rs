@@ -25,6 +25,8 @@ use tokio::{
     sync::watch,
 };
 
+#[cfg(feature = "otlp")]
+pub(super) use self::ask::{Failed, driven};
 pub use self::{
     ask::{AskError, ask},
     remote::{RemoteError, RemoteSettings},

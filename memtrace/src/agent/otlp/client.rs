@@ -24,6 +24,7 @@ use tokio_rustls::{
 };
 
 use super::{Endpoint, Headers, OtlpSettings};
+use crate::agent::http::{Failed, driven};
 
 /// A request is over within this time, connecting included.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -141,18 +142,9 @@ impl Client {
                 body: body.to_bytes(),
             })
         };
-        tokio::pin!(connection, answer);
-        tokio::select! {
-            answer = &mut answer => answer,
-            ended = &mut connection => {
-                ended?;
-                answer.await
-            }
-        }
+        driven(connection, answer).await
     }
 }
-
-type Failed = Box<dyn std::error::Error + Send + Sync>;
 
 struct Answer {
     status: StatusCode,
