@@ -1,7 +1,7 @@
 //! Who reads what, on each CPU: how a page that is activated at batch drain, in whichever task
 //! happens to drain, finds the task that really read it (mm/swap.c, `folio_activate`).
 
-use crate::shared;
+use crate::{hook::Hook, shared};
 
 /// Buckets of a table; a file has one, by a hash of its mapping, so that readers of other files
 /// cannot push its reads out.
@@ -24,6 +24,18 @@ pub mod reader_table {
     pub const CACHE_ADD: u32 = 3;
     /// How many there are.
     pub const COUNT: u32 = 4;
+}
+
+/// The hook in whose [`HookState`](crate::run::HookState) the newest read of a table is: the one that
+/// asks for it, so that it finds it by the lookup of its own state. Written by the hook that fills the
+/// table all the same.
+pub const fn newest_with(table: u32) -> Hook {
+    match table {
+        reader_table::READ => Hook::LruActivate,
+        reader_table::CACHE_ADD => Hook::LruInsertion,
+        reader_table::FAULT => Hook::Fault,
+        _ => Hook::MapPages,
+    }
 }
 
 /// Pages that a process read one after the other: a sequential reader has one entry, however much
@@ -112,28 +124,45 @@ impl Bucket {
     }
 }
 
-/// What one hook knows of the readers on one CPU.
+/// The read that was noted last by one hook on one CPU: a reader that goes on finds it without a search.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct ReaderTable {
-    /// Turns a pointer into a scalar, as in [`RunTable`](crate::run::RunTable).
+pub struct NewestRead {
+    /// Turns a pointer into a scalar, as in [`HookState`](crate::run::HookState).
     pub scratch: u64,
     /// The process this hook saw last here: its name was sent already. 0 if it never saw one.
     pub named_tgid: u64,
     /// The [`Hook`](crate::hook::Hook) that writes the table; set with `named_tgid`.
     pub hook: u64,
-    /// The read that was noted last: a reader that goes on finds it without a search. Its entry in its
-    /// bucket has all but the pages since, which it gets when another read is noted.
-    pub current: Read,
+    /// The read. Its entry in its bucket has all but the pages since, which it gets when another read is
+    /// noted.
+    pub read: Read,
     /// Where that entry is: bucket times [`BUCKET_READS`] plus place.
-    pub current_place: u64,
+    pub place: u64,
+}
+shared!(NewestRead, 24 + 24 + 8);
+
+impl NewestRead {
+    /// A process touched pages `first..=last` of a file: whether that goes on where the last read was,
+    /// and is noted. `mapping` is only compared.
+    #[inline(always)]
+    pub const fn goes_on(&mut self, mapping: u64, tgid: u32, first: u64, last: u64) -> bool {
+        let goes_on = self.read.goes_on_with(mapping, tgid, first, last);
+        if goes_on {
+            self.read.extend(last);
+        }
+        goes_on
+    }
+}
+
+/// What one hook knows of the readers on one CPU, but for the newest.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ReaderTable {
     /// By file.
     pub buckets: [Bucket; READER_BUCKETS],
 }
-shared!(
-    ReaderTable,
-    24 + 24 + 8 + READER_BUCKETS * (8 + 24 * BUCKET_READS)
-);
+shared!(ReaderTable, READER_BUCKETS * (8 + 24 * BUCKET_READS));
 
 impl ReaderTable {
     /// Bucket of a file. The constant is 2^64 / golden ratio (Knuth, TAOCP 6.4).
@@ -142,28 +171,24 @@ impl ReaderTable {
         (mapping.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as usize % READER_BUCKETS
     }
 
-    /// A process touched pages `first..=last` of a file: whether that goes on where the last read was,
-    /// and is noted. `mapping` is only compared.
+    /// Notes a read that does not go on where the newest was, and makes it the newest.
     #[inline(always)]
-    pub const fn goes_on(&mut self, mapping: u64, tgid: u32, first: u64, last: u64) -> bool {
-        let goes_on = self.current.goes_on_with(mapping, tgid, first, last);
-        if goes_on {
-            self.current.extend(last);
-        }
-        goes_on
-    }
-
-    /// Notes what does not.
-    #[inline(always)]
-    pub fn note_other(&mut self, mapping: u64, tgid: u32, first: u64, last: u64) {
-        let place = self.current_place as usize;
+    pub fn note(
+        &mut self,
+        newest: &mut NewestRead,
+        mapping: u64,
+        tgid: u32,
+        first: u64,
+        last: u64,
+    ) {
+        let place = newest.place as usize;
         self.buckets[place / BUCKET_READS % READER_BUCKETS].reads[place % BUCKET_READS].pages =
-            self.current.pages;
+            newest.read.pages;
         let number = Self::bucket_of(mapping);
         let bucket = &mut self.buckets[number];
         let place = bucket.note(mapping, tgid, first, last);
-        self.current = bucket.reads[place % BUCKET_READS];
-        self.current_place = (number * BUCKET_READS + place) as u64;
+        newest.read = bucket.reads[place % BUCKET_READS];
+        newest.place = (number * BUCKET_READS + place) as u64;
     }
 }
 
@@ -202,17 +227,20 @@ mod tests {
         assert_eq!(read.pages, 8);
     }
 
-    const EMPTY: ReaderTable = ReaderTable {
+    const NOTHING: NewestRead = NewestRead {
         scratch: 0,
         named_tgid: 0,
         hook: 0,
-        current: Read {
+        read: Read {
             mapping: 0,
             first: 0,
             pages: 0,
             tgid: 0,
         },
-        current_place: 0,
+        place: 0,
+    };
+
+    const EMPTY: ReaderTable = ReaderTable {
         buckets: [Bucket {
             newest: 0,
             reads: [Read {
@@ -224,20 +252,25 @@ mod tests {
         }; READER_BUCKETS],
     };
 
-    fn note(table: &mut ReaderTable, mapping: u64, tgid: u32, first: u64, last: u64) {
-        if !table.goes_on(mapping, tgid, first, last) {
-            table.note_other(mapping, tgid, first, last);
+    /// A table and its newest read, as the programs use them.
+    struct Reads(ReaderTable, NewestRead);
+
+    impl Reads {
+        fn note(&mut self, mapping: u64, tgid: u32, first: u64, last: u64) {
+            if !self.1.goes_on(mapping, tgid, first, last) {
+                self.0.note(&mut self.1, mapping, tgid, first, last);
+            }
         }
     }
 
     /// Reads in the table, the one that goes on instead of its entry.
-    fn reads(table: &ReaderTable, mapping: u64) -> [(u64, u32); 2] {
+    fn reads(Reads(table, newest): &Reads, mapping: u64) -> [(u64, u32); 2] {
         let bucket = ReaderTable::bucket_of(mapping);
         let mut found = [(0, 0); 2];
         let mut next = 0;
         for (place, read) in table.buckets[bucket].reads.iter().enumerate() {
-            let is_current = bucket * BUCKET_READS + place == table.current_place as usize;
-            let read = if is_current { &table.current } else { read };
+            let is_newest = bucket * BUCKET_READS + place == newest.place as usize;
+            let read = if is_newest { &newest.read } else { read };
             if read.mapping == mapping && read.pages > 0 {
                 found[next] = (read.first, read.pages);
                 next += 1;
@@ -252,11 +285,11 @@ mod tests {
         let same = (8..).find(|other| ReaderTable::bucket_of(*other) == ReaderTable::bucket_of(7));
         let other = (8..).find(|other| ReaderTable::bucket_of(*other) != ReaderTable::bucket_of(7));
         for second in [same.unwrap(), other.unwrap()] {
-            let mut table = EMPTY;
+            let mut table = Reads(EMPTY, NOTHING);
             for page in 0..100 {
-                note(&mut table, 7, 42, page, page);
+                table.note(7, 42, page, page);
                 if page % 3 == 0 {
-                    note(&mut table, second, 43, page / 3, page / 3);
+                    table.note(second, 43, page / 3, page / 3);
                 }
             }
             assert_eq!(reads(&table, 7), [(0, 100), (0, 0)]);
@@ -266,10 +299,10 @@ mod tests {
 
     #[test]
     fn a_read_elsewhere_is_another_read() {
-        let mut table = EMPTY;
-        note(&mut table, 7, 42, 0, 3);
-        note(&mut table, 7, 42, 4, 4);
-        note(&mut table, 7, 42, 90, 91);
+        let mut table = Reads(EMPTY, NOTHING);
+        table.note(7, 42, 0, 3);
+        table.note(7, 42, 4, 4);
+        table.note(7, 42, 90, 91);
         let mut found = reads(&table, 7);
         found.sort_unstable();
         assert_eq!(found, [(0, 5), (90, 2)]);

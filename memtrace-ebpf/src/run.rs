@@ -2,6 +2,7 @@
 
 use crate::{
     hook::HookStats,
+    readers::NewestRead,
     record::{Header, RunRecord, Tag},
     shared,
 };
@@ -126,8 +127,11 @@ pub struct HookState {
     /// The run that grew last. Its slot has all but the pages and folios since, which it gets when
     /// another run grows.
     pub current: Run,
+    /// What the hook asks of the readers: written by theirs, see
+    /// [`newest_with`](crate::readers::newest_with).
+    pub newest_read: NewestRead,
 }
-shared!(HookState, 16 + 16 * Tag::COUNT + 32 + 88);
+shared!(HookState, 16 + 16 * Tag::COUNT + 32 + 88 + 56);
 
 impl HookState {
     /// Gives the current run's slot what came since, and makes none the current one.

@@ -32,9 +32,13 @@ fn added(folio: Folio<Typed>, state: &mut HookState) {
         return;
     }
     let (mapping, index) = (folio.mapping(), folio.index());
-    if let Some(readers) = readers::table(reader_table::CACHE_ADD) {
-        readers::note(readers, Hook::CacheAdd, mapping, index, index);
-    }
+    readers::note(
+        reader_table::CACHE_ADD,
+        Hook::CacheAdd,
+        mapping,
+        index,
+        index,
+    );
     let pages = runs::Pages {
         kind: RunKind::CacheAdd,
         flags: 0,
@@ -120,8 +124,6 @@ pub fn map_pages(ctx: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn note(hook: Hook, table: u32, mapping: *const u8, first: u64, last: u64) -> i32 {
-    if let Some(table) = readers::table(table) {
-        readers::note(table, hook, mapping, first, last);
-    }
+    readers::note(table, hook, mapping, first, last);
     0
 }

@@ -41,7 +41,7 @@ fn activated(folio: Folio<Typed>, state: &mut HookState) {
     let (tgid, certain) = if has_bit(flags, layout!(pg_head)) {
         (tasks::current_tgid(), true)
     } else {
-        toucher(&mut state.scratch, mapping, index)
+        toucher(state, mapping, index)
     };
     let pages = runs::Pages {
         kind: RunKind::Activation,
@@ -103,12 +103,15 @@ fn inserted(folio: Folio<Typed>, state: &mut HookState) {
         (_, Some(tgid)) => (RunKind::RefaultInsertion, tgid, true),
         // tmpfs does not pass the add hook: whoever drains is the best there is.
         (RunKind::ShmemInsertion, None) => (kind, tasks::current_tgid(), false),
-        (_, None) => match readers::table(reader_table::CACHE_ADD).map_or(NOBODY, |table| {
-            readers::touched(table, &mut state.scratch, mapping, index).page_by
-        }) {
-            NOBODY => (kind, tasks::current_tgid(), false),
-            tgid => (kind, tgid, true),
-        },
+        (_, None) => {
+            let (newest, scratch) = (&state.newest_read, &mut state.scratch);
+            let touched =
+                readers::touched(newest, reader_table::CACHE_ADD, scratch, mapping, index);
+            match touched.page_by {
+                NOBODY => (kind, tasks::current_tgid(), false),
+                tgid => (kind, tgid, true),
+            }
+        }
     };
     let pages = runs::Pages {
         kind,
@@ -125,22 +128,20 @@ fn inserted(folio: Folio<Typed>, state: &mut HookState) {
 /// Who touched a page: the task that made it active, or the reader of this very page, on this CPU;
 /// whoever touched its file last here (uncertain), else whoever runs (uncertain).
 #[inline(always)]
-fn toucher(scratch: &mut u64, mapping: *const u8, index: u64) -> (u32, bool) {
-    let mut file_by = NOBODY;
-    if let Some(table) = readers::table(reader_table::READ) {
-        let touched = readers::touched(table, scratch, mapping, index);
-        if touched.page_by != NOBODY {
-            return (touched.page_by, true);
-        }
-        file_by = touched.file_by;
-        // The kernel calls `workingset_activation` after it put the page into the batch (mm/swap.c,
-        // `folio_mark_accessed`): the page that fills it is drained before, by the task itself.
-        if file_by != NOBODY && table.hook == Hook::WorkingsetActivation as u64 {
-            file_by = tasks::current_tgid();
-        }
+fn toucher(state: &mut HookState, mapping: *const u8, index: u64) -> (u32, bool) {
+    let (newest, scratch) = (&state.newest_read, &mut state.scratch);
+    let touched = readers::touched(newest, reader_table::READ, scratch, mapping, index);
+    if touched.page_by != NOBODY {
+        return (touched.page_by, true);
     }
-    if let Some(table) = readers::table(reader_table::FAULT) {
-        let touched = readers::touched(table, scratch, mapping, index);
+    let mut file_by = touched.file_by;
+    // The kernel calls `workingset_activation` after it put the page into the batch (mm/swap.c,
+    // `folio_mark_accessed`): the page that fills it is drained before, by the task itself.
+    if file_by != NOBODY && newest.hook == Hook::WorkingsetActivation as u64 {
+        file_by = tasks::current_tgid();
+    }
+    if let Some(newest) = readers::newest(reader_table::FAULT) {
+        let touched = readers::touched(newest, reader_table::FAULT, scratch, mapping, index);
         if touched.page_by != NOBODY {
             return (touched.page_by, true);
         }
@@ -149,10 +150,8 @@ fn toucher(scratch: &mut u64, mapping: *const u8, index: u64) -> (u32, bool) {
         }
     }
     // What a fault could have mapped was not touched for that: it tells of the file only.
-    if file_by == NOBODY
-        && let Some(table) = readers::table(reader_table::MAP_PAGES)
-    {
-        file_by = readers::last(table, scalar(scratch, mapping));
+    if file_by == NOBODY {
+        file_by = readers::last(reader_table::MAP_PAGES, scalar(scratch, mapping));
     }
     if file_by == NOBODY {
         file_by = tasks::current_tgid();

@@ -3,10 +3,14 @@
 use aya_ebpf::{macros::map, maps::PerCpuArray};
 use memtrace_ebpf::{
     hook::Hook,
-    readers::{BUCKET_READS, ReaderTable, reader_table},
+    readers::{BUCKET_READS, NewestRead, ReaderTable, newest_with, reader_table},
 };
 
-use crate::{events::stats, folio::scalar, tasks};
+use crate::{
+    events::{state, stats},
+    folio::scalar,
+    tasks,
+};
 
 /// One table a writing hook and CPU. The hook of the table writes, the LRU hooks read; on 7.2 they
 /// may read an entry half written, which can at worst credit one page to the reader before.
@@ -15,28 +19,39 @@ static READERS: PerCpuArray<ReaderTable> = PerCpuArray::with_max_entries(reader_
 
 /// This CPU's table.
 #[inline(always)]
-pub fn table(index: u32) -> Option<&'static mut ReaderTable> {
+fn table(index: u32) -> Option<&'static mut ReaderTable> {
     let table = READERS.get_ptr_mut(index)?;
     // SAFETY: per-CPU map memory lives as long as the program; one hook writes each table.
     Some(unsafe { &mut *table })
 }
 
+/// This CPU's newest read of a table.
+#[inline(always)]
+pub fn newest(index: u32) -> Option<&'static mut NewestRead> {
+    Some(&mut state(newest_with(index) as u32)?.newest_read)
+}
+
 /// The current task touched pages `first..=last` of a file, as `hook` saw.
 #[inline(always)]
-pub fn note(table: &mut ReaderTable, hook: Hook, mapping: *const u8, first: u64, last: u64) {
+pub fn note(index: u32, hook: Hook, mapping: *const u8, first: u64, last: u64) {
+    let Some(newest) = newest(index) else {
+        return;
+    };
     let tgid = tasks::current_tgid();
-    if table.goes_on(mapping as u64, tgid, first, last) {
+    if newest.goes_on(mapping as u64, tgid, first, last) {
         return;
     }
-    if table.named_tgid != u64::from(tgid) {
-        table.named_tgid = u64::from(tgid);
-        table.hook = hook as u64;
+    if newest.named_tgid != u64::from(tgid) {
+        newest.named_tgid = u64::from(tgid);
+        newest.hook = hook as u64;
         if let Some(stats) = stats(hook) {
             tasks::name_current_once(tgid, stats);
         }
     }
-    let mapping = scalar(&mut table.scratch, mapping);
-    table.note_other(mapping, tgid, first, last);
+    if let Some(table) = table(index) {
+        let mapping = scalar(&mut newest.scratch, mapping);
+        table.note(newest, mapping, tgid, first, last);
+    }
 }
 
 /// No process. Not an `Option`: of a `None` the compiler leaves the number undefined, and may copy
@@ -52,31 +67,41 @@ pub struct Touched {
     pub file_by: u32,
 }
 
-/// Who touched a page, by the table given. One that its hook never wrote on this CPU is not searched:
-/// that takes longer than all else an activation does.
+/// Who touched a page, by the table given and its newest read. One that its hook never wrote on this CPU
+/// is not searched: that takes longer than all else an activation does.
 #[inline(always)]
-pub fn touched(table: &ReaderTable, scratch: &mut u64, mapping: *const u8, index: u64) -> Touched {
+pub fn touched(
+    newest: &NewestRead,
+    index: u32,
+    scratch: &mut u64,
+    mapping: *const u8,
+    page: u64,
+) -> Touched {
     // Most go on where the last one was: a pointer is compared as it is, which the verifier allows.
-    if table.current.has(mapping as u64, index) {
+    if newest.read.has(mapping as u64, page) {
         return Touched {
-            page_by: table.current.tgid,
-            file_by: table.current.tgid,
+            page_by: newest.read.tgid,
+            file_by: newest.read.tgid,
         };
     }
-    if table.named_tgid == 0 {
-        return Touched {
-            page_by: NOBODY,
-            file_by: NOBODY,
-        };
+    let nobody = Touched {
+        page_by: NOBODY,
+        file_by: NOBODY,
+    };
+    if newest.named_tgid == 0 {
+        return nobody;
     }
+    let Some(table) = table(index) else {
+        return nobody;
+    };
     let mapping = scalar(scratch, mapping);
     let bucket = &table.buckets[ReaderTable::bucket_of(mapping)];
-    let newest = bucket.newest as usize;
+    let place = bucket.newest as usize;
     let mut age = 0;
     // Nothing but the one comparison in the loop: the verifier walks every turn of it.
     while age < BUCKET_READS {
-        let read = &bucket.reads[newest.wrapping_sub(age) % BUCKET_READS];
-        if read.has(mapping, index) {
+        let read = &bucket.reads[place.wrapping_sub(age) % BUCKET_READS];
+        if read.has(mapping, page) {
             return Touched {
                 page_by: read.tgid,
                 file_by: read.tgid,
@@ -86,14 +111,19 @@ pub fn touched(table: &ReaderTable, scratch: &mut u64, mapping: *const u8, index
     }
     Touched {
         page_by: NOBODY,
-        file_by: last(table, mapping),
+        file_by: last_of(table, mapping),
     }
 }
 
 /// The process that touched a file last, or [`NOBODY`] if that was not the last file of its bucket,
 /// by the table given.
 #[inline(always)]
-pub fn last(table: &ReaderTable, mapping: u64) -> u32 {
+pub fn last(index: u32, mapping: u64) -> u32 {
+    table(index).map_or(NOBODY, |table| last_of(table, mapping))
+}
+
+#[inline(always)]
+fn last_of(table: &ReaderTable, mapping: u64) -> u32 {
     let bucket = &table.buckets[ReaderTable::bucket_of(mapping)];
     let last = &bucket.reads[bucket.newest as usize % BUCKET_READS];
     if last.mapping == mapping && last.pages != 0 {

@@ -58,10 +58,9 @@ pub fn workingset_activation_kprobe(ctx: ProbeContext) -> u32 {
 
 #[inline(always)]
 fn activating<M: Memory>(folio: Folio<M>) -> i32 {
-    if let Some(table) = readers::table(reader_table::READ) {
-        let (index, mapping) = (folio.index(), folio.mapping());
-        readers::note(table, Hook::WorkingsetActivation, mapping, index, index);
-    }
+    let (index, mapping) = (folio.index(), folio.mapping());
+    let hook = Hook::WorkingsetActivation;
+    readers::note(reader_table::READ, hook, mapping, index, index);
     0
 }
 
