@@ -169,10 +169,8 @@ layout! {
     percpu_count,
     /// `percpu_counter.counters`, a per-CPU pointer to s32.
     percpu_counters,
-    /// Address of the kernel's array `__per_cpu_offset`, its low half.
-    per_cpu_offset_low,
-    /// The high half.
-    per_cpu_offset_high,
+    /// `bpf_array.pptrs`: per-CPU pointers to a map's values.
+    array_pptrs,
     /// How many CPUs this machine may ever have (`nr_cpu_ids`).
     possible_cpus,
     /// Switch, 1 where the rss counters are percpu_counters (from 6.2), 0 where they are atomics, in

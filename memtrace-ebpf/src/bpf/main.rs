@@ -25,6 +25,7 @@ mod lru;
 mod memcg;
 mod memory;
 mod oom;
+mod percpu;
 mod readers;
 mod reclaim;
 mod runs;

@@ -9,7 +9,7 @@ use memtrace_ebpf::record::{TaskSample, task_sample_flags};
 use crate::{
     layout::{Offset, enabled, layout, present, probe, probe_at},
     memory::{Memory, Probed, Typed},
-    tasks,
+    percpu, tasks,
 };
 
 /// `PF_EXITING` (include/linux/sched.h).
@@ -225,17 +225,13 @@ unsafe fn memory<M: Memory>(mm: *const u8, sample: &mut TaskSample) {
         }
         if !enabled!(rss_percpu) {
             sample.flags |= task_sample_flags::UNSYNCED_KNOWN;
-        } else if present!(per_cpu_offset_low)
+        } else if present!(array_pptrs)
             && present!(percpu_counters)
             && enabled!(probe_read)
             && layout!(possible_cpus).value() <= MAX_CPUS
             && sample.mm != 0
         {
-            sample.unsynced_file_pages = unsynced::<M>(mm, layout!(mm_rss_file));
-            sample.unsynced_anon_pages = unsynced::<M>(mm, layout!(mm_rss_anon));
-            sample.unsynced_shmem_pages = unsynced::<M>(mm, layout!(mm_rss_shmem));
-            sample.unsynced_swap_pages = unsynced::<M>(mm, layout!(mm_rss_swap));
-            sample.flags |= task_sample_flags::UNSYNCED_KNOWN;
+            unsynced::<M>(mm, sample);
         }
     }
 }
@@ -264,22 +260,48 @@ unsafe fn counter<M: Memory>(mm: *const u8, offset: impl Offset) -> i64 {
     pages
 }
 
-/// What the CPUs hold of a percpu_counter (lib/percpu_counter.c, `__percpu_counter_sum`).
+/// What the CPUs hold of the percpu_counters (lib/percpu_counter.c, `__percpu_counter_sum`). From 6.6 on
+/// their shares lie side by side (`percpu_counter_init_many`), and one read has all four; where they do not,
+/// they stay unknown.
 ///
 /// # Safety
 /// As [`memory`], of an `mm` whose counters are percpu_counters.
 #[inline(always)]
-unsafe fn unsynced<M: Memory>(mm: *const u8, count: impl Offset) -> i64 {
-    let place = count.bytes() - layout!(percpu_count).value() + layout!(percpu_counters).value();
+unsafe fn unsynced<M: Memory>(mm: *const u8, sample: &mut TaskSample) {
     // SAFETY: as the caller promises.
-    let counters: u64 = unsafe { M::load(mm, place) };
-    let offsets = layout!(per_cpu_offset_high).value() << 32 | layout!(per_cpu_offset_low).value();
-    let mut sum = 0;
+    let [file, anon, swap, shmem] = unsafe {
+        [
+            counters::<M>(mm, layout!(mm_rss_file)),
+            counters::<M>(mm, layout!(mm_rss_anon)),
+            counters::<M>(mm, layout!(mm_rss_swap)),
+            counters::<M>(mm, layout!(mm_rss_shmem)),
+        ]
+    };
+    if [anon, swap, shmem] != [file + 4, file + 8, file + 12] {
+        return;
+    }
     let mut cpu = 0;
     while cpu < MAX_CPUS && cpu < layout!(possible_cpus).value() {
-        let offset: u64 = probe(offsets.wrapping_add(8 * cpu));
-        sum += i64::from(probe::<i32>(counters.wrapping_add(offset)));
+        let Some(offset) = percpu::offset(cpu as u32) else {
+            return;
+        };
+        let [file, anon, swap, shmem]: [i32; 4] = probe(file.wrapping_add(offset));
+        sample.unsynced_file_pages += i64::from(file);
+        sample.unsynced_anon_pages += i64::from(anon);
+        sample.unsynced_swap_pages += i64::from(swap);
+        sample.unsynced_shmem_pages += i64::from(shmem);
         cpu += 1;
     }
-    sum
+    sample.flags |= task_sample_flags::UNSYNCED_KNOWN;
+}
+
+/// The per-CPU pointer of the percpu_counter whose count is there.
+///
+/// # Safety
+/// As [`unsynced`].
+#[inline(always)]
+unsafe fn counters<M: Memory>(mm: *const u8, count: impl Offset) -> u64 {
+    let place = count.bytes() - layout!(percpu_count).value() + layout!(percpu_counters).value();
+    // SAFETY: as the caller promises.
+    unsafe { M::load(mm, place) }
 }

@@ -12,12 +12,8 @@ use crate::{
 pub(super) type Attached = (Option<OomWatch>, Vec<HookView>, Option<Box<OomWatchFacts>>);
 
 /// Attaches what can be attached. An agent without a hook still counts kills and tells risks.
-pub(super) fn attach(
-    mut kernel: KernelFacts,
-    load: &LoadOptions,
-    hierarchy: &Hierarchy,
-) -> Attached {
-    kernel.find_symbols();
+pub(super) fn attach(kernel: KernelFacts, load: &LoadOptions, hierarchy: &Hierarchy) -> Attached {
+    kernel.callers.find();
     let root = match hierarchy.cgroup_at(hierarchy.mount_point()) {
         Ok(root) => root,
         Err(error) => {

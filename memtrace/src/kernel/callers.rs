@@ -42,18 +42,23 @@ impl Callers {
         Self(OnceLock::from(known(symbols)))
     }
 
-    /// The cause that the innermost known function of a stack stands for. Where `/proc/kallsyms`
-    /// cannot be read, or hides the addresses, every cause is unknown.
-    pub fn cause(&self, addresses: &[u64]) -> Option<ReclaimCause> {
-        let known = self.0.get_or_init(|| {
+    /// Looks them up, unless that was done before: it takes tens of milliseconds, and privileges that
+    /// may not last.
+    pub fn find(&self) -> &[(Range<u64>, ReclaimCause)] {
+        self.0.get_or_init(|| {
             let path = symbols::PATH;
-            let found = Symbols::find(&Self::names(), &[]).inspect_err(|error| {
+            let found = Symbols::find(&Self::names()).inspect_err(|error| {
                 log::warn!("why reclaim was called for stays unknown: {path}: {error}");
             });
             known(&found.unwrap_or_default())
-        });
+        })
+    }
+
+    /// The cause that the innermost known function of a stack stands for. Where `/proc/kallsyms`
+    /// cannot be read, or hides the addresses, every cause is unknown.
+    pub fn cause(&self, addresses: &[u64]) -> Option<ReclaimCause> {
         addresses.iter().find_map(|address| {
-            known
+            self.find()
                 .iter()
                 .find(|(range, _)| range.contains(address))
                 .map(|(_, cause)| *cause)
@@ -86,7 +91,7 @@ ffffffff81300a00 t memory_reclaim
 
     #[test]
     fn the_innermost_known_function_decides() {
-        let symbols = Symbols::parse(KALLSYMS.as_bytes(), &Callers::names(), &[]).unwrap();
+        let symbols = Symbols::parse(KALLSYMS.as_bytes(), &Callers::names()).unwrap();
         let callers = Callers::of(&symbols);
         let cause = |addresses: &[u64]| callers.cause(addresses);
         let of_text = 0xffff_ffff_8100_0010;

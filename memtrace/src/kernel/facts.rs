@@ -9,7 +9,6 @@ use super::{
     callers::Callers,
     hooks::{self, AttachPoint},
     layout::ResolvedLayout,
-    symbols::{self, Symbols},
 };
 use crate::{
     input::{LruKind, RssCounters, StatError},
@@ -20,8 +19,6 @@ use crate::{
 pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
 const LRU_GEN_PATH: &str = "/sys/kernel/mm/lru_gen/enabled";
 const KPROBE_PMU: &str = "/sys/bus/event_source/devices/kprobe/type";
-/// The variable that says where each CPU's copy of per-CPU variables is.
-const PER_CPU_OFFSET: &str = "__per_cpu_offset";
 const LOCKDOWN_PATH: &str = "/sys/kernel/security/lockdown";
 
 /// Why the kernel's facts could not be gathered.
@@ -81,6 +78,9 @@ impl KernelFacts {
         let mut resolved = ResolvedLayout::resolve(&btf);
         let locked_down = locked_down();
         resolved.layout.set("probe_read", u32::from(!locked_down));
+        if let Some(cpus) = possible_cpus() {
+            resolved.layout.set("possible_cpus", cpus);
+        }
         if locked_down {
             // What needs a name, or counters that lie in an array, would read zeros.
             let reason = "the lockdown forbids reading it (lockdown=confidentiality)";
@@ -105,27 +105,6 @@ impl KernelFacts {
             callers: Callers::default(),
             resolved,
         })
-    }
-
-    /// Lets the programs sum per-CPU counters over all CPUs, if the kernel tells where those are, and
-    /// learns who calls for reclaim. Not part of [`gather`](Self::gather): it takes tens of
-    /// milliseconds, and only what looks at the OOM killer needs it in any case.
-    pub fn find_symbols(&mut self) {
-        match Symbols::find(&Callers::names(), &[PER_CPU_OFFSET]) {
-            Ok(symbols) => {
-                self.callers = Callers::of(&symbols);
-                let address = symbols.variables.get(PER_CPU_OFFSET);
-                if let Some(address) = address
-                    && !matches!(self.rss_counters, RssCounters::Atomic)
-                {
-                    set_per_cpu(&mut self.resolved, *address);
-                }
-            }
-            Err(error) => log::warn!(
-                "per-CPU counters and callers of reclaim stay unknown: {}: {error}",
-                symbols::PATH
-            ),
-        }
     }
 
     /// The layout that the BPF programs get.
@@ -187,18 +166,11 @@ fn cpu_ranges(path: &str) -> Option<Vec<(u64, u64)>> {
     list.trim().split(',').map(range).collect()
 }
 
-/// Where each CPU's copy of a per-CPU variable is: only with both facts can the programs sum a
-/// counter over all CPUs.
-fn set_per_cpu(resolved: &mut ResolvedLayout, address: u64) {
-    let possible = cpu_ranges("/sys/devices/system/cpu/possible")
-        .and_then(|ranges| ranges.iter().map(|(_, last)| last + 1).max())
-        .and_then(|cpus| u32::try_from(cpus).ok());
-    if let Some(cpus) = possible {
-        let layout = &mut resolved.layout;
-        layout.set("possible_cpus", cpus);
-        layout.set("per_cpu_offset_low", address as u32);
-        layout.set("per_cpu_offset_high", (address >> 32) as u32);
-    }
+/// `nr_cpu_ids`: how many CPUs there may ever be.
+fn possible_cpus() -> Option<u32> {
+    let ranges = cpu_ranges("/sys/devices/system/cpu/possible")?;
+    let most = ranges.iter().map(|(_, last)| last + 1).max()?;
+    u32::try_from(most).ok()
 }
 
 /// `THREAD_SIZE`, which BTF does not tell: what all stacks take, by the number of threads

@@ -257,8 +257,7 @@ pub const TABLE: &[(&str, Source)] = &[
     ),
     ("percpu_count", member(8, &["percpu_counter.count"])),
     ("percpu_counters", member(8, &["percpu_counter.counters"])),
-    ("per_cpu_offset_low", Source::Caller),
-    ("per_cpu_offset_high", Source::Caller),
+    ("array_pptrs", Source::Embedded("bpf_array.pptrs")),
     ("possible_cpus", Source::Caller),
     ("probe_read", Source::Caller),
     (

@@ -1,8 +1,7 @@
-//! Where the kernel's functions and variables are, by `/proc/kallsyms`. The file has some 200,000
+//! Where the kernel's functions are, by `/proc/kallsyms`. The file has some 200,000
 //! lines, which take tens of milliseconds to make: it is read once, for all that is wanted of it.
 
 use std::{
-    collections::BTreeMap,
     fs::File,
     io::{self, BufRead, BufReader},
     ops::Range,
@@ -18,27 +17,21 @@ pub struct Symbols {
     /// First and last address of each function asked for, with its name; clones that the compiler
     /// made (`name.isra.0`, `name.part.0`) under the name itself.
     pub functions: Vec<(Range<u64>, &'static str)>,
-    /// Address of each variable asked for.
-    pub variables: BTreeMap<&'static str, u64>,
 }
 
 impl Symbols {
-    /// Looks for functions and variables of the kernel proper, by name.
+    /// Looks for functions of the kernel proper, by name.
     ///
     /// # Errors
     /// If the file cannot be read.
-    pub fn find(functions: &[&'static str], variables: &[&'static str]) -> io::Result<Self> {
+    pub fn find(functions: &[&'static str]) -> io::Result<Self> {
         let lines = File::open(PATH).map(BufReader::new)?;
-        Self::parse(lines, functions, variables)
+        Self::parse(lines, functions)
     }
 
     /// From lines of `ADDRESS TYPE NAME`, and `[MODULE]` of those that come after the kernel's own,
     /// which are sorted by address.
-    pub(super) fn parse(
-        mut lines: impl BufRead,
-        functions: &[&'static str],
-        variables: &[&'static str],
-    ) -> io::Result<Self> {
+    pub(super) fn parse(mut lines: impl BufRead, functions: &[&'static str]) -> io::Result<Self> {
         let mut found = Self::default();
         let mut line = String::new();
         // Functions whose end, the next symbol's address, is still to come.
@@ -59,10 +52,6 @@ impl Symbols {
                 let whole = name.split_once('.').map_or(name, |(whole, _)| whole);
                 let function = functions.iter().find(|wanted| **wanted == whole);
                 open.extend(function.map(|name| (address, *name)));
-                let variable = variables.iter().find(|wanted| **wanted == name);
-                found
-                    .variables
-                    .extend(variable.map(|name| (*name, address)));
             }
             line.clear();
         }
@@ -81,21 +70,18 @@ mod tests {
 ffffffff81300000 t first.isra.0
 ffffffff81300000 t an_alias
 ffffffff81300900 t second
-ffffffff82000000 D counter
-ffffffff82000008 D counter.5
 ffffffffc0000000 t first\t[module]
 ffffffffc0000100 t next\t[module]
 ";
-        let found = Symbols::parse(text.as_bytes(), &["first", "none"], &["counter"]).unwrap();
+        let found = Symbols::parse(text.as_bytes(), &["first", "none"]).unwrap();
         let first = 0xffff_ffff_8130_0000..0xffff_ffff_8130_0900;
         assert_eq!(found.functions, [(first, "first")]);
-        assert_eq!(found.variables["counter"], 0xffff_ffff_8200_0000);
     }
 
     #[test]
     fn hidden_addresses_are_unknown() {
-        let hidden = "0000000000000000 t first\n0000000000000000 D counter\n";
-        let found = Symbols::parse(hidden.as_bytes(), &["first"], &["counter"]).unwrap();
-        assert!(found.functions.is_empty() && found.variables.is_empty());
+        let hidden = "0000000000000000 t first\n";
+        let found = Symbols::parse(hidden.as_bytes(), &["first"]).unwrap();
+        assert!(found.functions.is_empty());
     }
 }

@@ -46,7 +46,7 @@ pub struct Doctor {
 impl Doctor {
     /// Loads and attaches every hook, and takes them off again.
     pub fn run(self, load: &LoadOptions) -> Result<ExitCode, Failure> {
-        let mut kernel = KernelFacts::gather()?;
+        let kernel = KernelFacts::gather()?;
         let hierarchy = Hierarchy::find();
         let attached = attach::attach(&kernel, plan::plan(&kernel, true, &load.without), load)
             .map_err(|error| match error {
@@ -61,7 +61,6 @@ impl Doctor {
             .cost
             .map(|time| Cost::measure(&kernel, load, time))
             .transpose()?;
-        kernel.find_symbols();
         let scan = match (self.cost, &hierarchy) {
             (Some(_), Ok(hierarchy)) => Some(Scan::measure(&kernel, hierarchy)),
             _ => None,

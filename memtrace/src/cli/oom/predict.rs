@@ -73,8 +73,7 @@ impl Predict {
         let hierarchy = Hierarchy::find()?;
         let typed = self.target.as_deref();
         let cgroup = resolve_target(&hierarchy, &Places::default(), typed.unwrap_or("/"))?;
-        let mut kernel = KernelFacts::gather()?;
-        kernel.find_symbols();
+        let kernel = KernelFacts::gather()?;
         let mut snapshots = Snapshots::new(kernel, hierarchy, cgroup, self.target.clone());
         let mut taken = Vec::new();
         if !self.over.is_zero() {

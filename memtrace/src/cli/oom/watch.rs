@@ -62,8 +62,7 @@ impl Watch {
         let hierarchy = Hierarchy::find()?;
         let typed = self.target.as_deref().unwrap_or("/");
         let cgroup = resolve_target(&hierarchy, &Places::default(), typed)?;
-        let mut kernel = KernelFacts::gather()?;
-        kernel.find_symbols();
+        let kernel = KernelFacts::gather()?;
         let mut signals = Signals::install()?;
         let recorder = self.record.as_deref().map(Recorder::create).transpose();
         let (mut watch, facts) =
