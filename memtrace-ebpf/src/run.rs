@@ -48,6 +48,12 @@ pub struct Run {
 }
 shared!(Run, 88);
 
+/// A process and what it does, [`Run::tgid`] and [`Run::kind_flags`], as one word: compared at every page.
+#[inline(always)]
+pub const fn doing(tgid: u32, kind_flags: u32) -> u64 {
+    tgid as u64 | (kind_flags as u64) << 32
+}
+
 impl Run {
     /// No run.
     pub const NONE: Self = Self {
@@ -75,6 +81,12 @@ impl Run {
             && self.inode == other.inode
             && self.tgid == other.tgid
             && self.kind_flags == other.kind_flags
+    }
+
+    /// Who does what, in one word.
+    #[inline(always)]
+    pub const fn doing(&self) -> u64 {
+        doing(self.tgid, self.kind_flags)
     }
 
     /// The run as it is sent: without the addresses. `hook` is the table it was in.

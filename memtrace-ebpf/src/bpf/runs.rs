@@ -6,7 +6,7 @@ use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::map, maps::PerCpuArray};
 use memtrace_ebpf::{
     hook::{Hook, HookStats},
     record::{RunKind, RunRecord, Tag},
-    run::{HookState, RUN_SLOTS, RUN_TABLES, Run, RunTable},
+    run::{HookState, RUN_SLOTS, RUN_TABLES, Run, RunTable, doing},
 };
 
 use crate::{
@@ -74,11 +74,12 @@ pub struct Pages {
 /// Adds a folio to its run. If both slots are taken by other runs, the older of them is sent first.
 #[inline(always)]
 pub fn add(state: &mut HookState, hook: Hook, pages: &Pages) {
-    add_for::<Typed>(state, hook, pages, core::ptr::null());
+    add_for::<Typed>(state, hook, pages, None);
 }
 
 /// As [`add`], for a program that reads the kernel's memory by `M`. `target` is the `mem_cgroup` on
-/// whose behalf the pages were reclaimed, null if none.
+/// whose behalf the pages were reclaimed, null if none; `None` of a hook that never has one, and so need
+/// not compare.
 ///
 /// Pointers are only compared here: the verifier allows that, and their way to a number costs as much
 /// as the comparison. What goes on in the file where the run stands is of the same file: its inode, two
@@ -86,15 +87,19 @@ pub fn add(state: &mut HookState, hook: Hook, pages: &Pages) {
 /// same address, and to activate that one's page of just this number first, within the 20 ms that a run
 /// is kept.)
 #[inline(always)]
-pub fn add_for<M: Memory>(state: &mut HookState, hook: Hook, pages: &Pages, target: *const u8) {
+pub fn add_for<M: Memory>(
+    state: &mut HookState,
+    hook: Hook,
+    pages: &Pages,
+    target: Option<*const u8>,
+) {
     state.stats.pages_produced += pages.pages;
     let kind_flags = pages.kind as u32 | pages.flags << 16;
     let current = &mut state.current;
     let is_alike = current.mapping == pages.mapping as u64
         && current.memcg_data == pages.memcg_data as u64
-        && current.target == target as u64
-        && current.tgid == pages.tgid
-        && current.kind_flags == kind_flags
+        && target.is_none_or(|target| current.target == target as u64)
+        && current.doing() == doing(pages.tgid, kind_flags)
         && current.pages != 0;
     let goes_on = is_alike && state.next_index == pages.index;
     state.next_index = pages.index + pages.pages;
@@ -118,6 +123,7 @@ pub fn add_for<M: Memory>(state: &mut HookState, hook: Hook, pages: &Pages, targ
         current.folios += 1;
         return;
     }
+    let target = target.unwrap_or(core::ptr::null());
     let run = Run {
         mapping: scalar(&mut state.scratch, pages.mapping),
         memcg_data: scalar(&mut state.scratch, pages.memcg_data),

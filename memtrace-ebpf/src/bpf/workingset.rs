@@ -118,7 +118,7 @@ fn refaulted<M: Memory>(folio: Folio<M>) -> i32 {
             memcg_data: folio.memcg_data(),
             pages: folio.pages(flags, &mut state.scratch),
         };
-        runs::add_for::<M>(state, Hook::WorkingsetRefault, &pages, core::ptr::null());
+        runs::add_for::<M>(state, Hook::WorkingsetRefault, &pages, None);
     })
 }
 
@@ -168,6 +168,6 @@ fn evicted<M: Memory>(folio: Folio<M>, target: *const u8) -> i32 {
             memcg_data: folio.memcg_data(),
             pages: folio.pages(flags, &mut state.scratch),
         };
-        runs::add_for::<M>(state, Hook::WorkingsetEviction, &pages, target);
+        runs::add_for::<M>(state, Hook::WorkingsetEviction, &pages, Some(target));
     })
 }
