@@ -58,7 +58,7 @@ pub struct Risk {
     pub thrash: Option<f64>,
     /// Bytes a second at which new highs are reached; 0 if none are.
     pub growth_bytes_per_second: f64,
-    /// Seconds until the headroom is gone at that rate; `None` if nothing grows.
+    /// Seconds until a new high is out of room at that rate; `None` if nothing grows.
     pub eta_seconds: Option<f64>,
 }
 
@@ -75,13 +75,17 @@ pub fn score(fill: f64, thrash: Option<f64>) -> f64 {
 impl Risk {
     /// From what is left and how it goes. `None` as long as no rate is known: the domain has not been
     /// watched for long enough. Without headroom the risk is 1 at once, whatever the rate.
+    ///
+    /// It is the highs that grow, so it is above them that room is left: a sawtooth is killed at a peak,
+    /// however much is free in the trough before.
     pub fn new(room: Room, trend: &Trend, thrash: Option<f64>, horizon: Horizon) -> Option<Self> {
         let rate = trend.growth_bytes_per_second(horizon);
         let eta_seconds = match room.headroom_bytes {
             0 => Some(0.0),
             left => {
                 let rate = rate?;
-                (rate > 0.0).then(|| left as f64 / rate)
+                let above_high = left.saturating_sub(trend.below_high_bytes());
+                (rate > 0.0).then(|| above_high as f64 / rate)
             }
         };
         let fill = fill(eta_seconds, horizon.seconds());

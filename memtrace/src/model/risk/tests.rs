@@ -75,6 +75,22 @@ fn a_leak_below_a_sawtooth_counts_by_its_peaks() {
 }
 
 #[test]
+fn a_slow_sawtooth_is_told_in_its_trough() {
+    // 300 MiB up and down in 400 s; the peaks rise by 60 MiB an hour, and reach the limit after 10,800 s.
+    let rising = |second: u64| {
+        let peaks = 820.0 + second as f64 / 60.0;
+        peaks - 300.0 + (second % 400) as f64 * 0.75
+    };
+    let rises = run(10_800, rising);
+    let told = |risks: &[Option<Risk>; 2]| risks[1].is_some_and(|risk| risk.score > 0.8);
+    // Its very first rise looks like any leak.
+    let first = 800 + rises[800..].iter().position(told).unwrap();
+    assert!((9_300..=10_100).contains(&first), "{first} s");
+    let silent = rises[first + 400..].iter().filter(|risks| !told(risks));
+    assert_eq!(silent.count(), 0);
+}
+
+#[test]
 fn growth_of_twenty_seconds_is_told_within_the_minute() {
     let burst = run(320, |second| {
         50.0 + second.saturating_sub(300) as f64 * 47.5

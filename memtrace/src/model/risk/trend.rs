@@ -108,6 +108,15 @@ impl Trend {
             .reduce(f64::max)
     }
 
+    /// How far the highest of the last hour lies above the last sample, bytes: what a sawtooth in its
+    /// trough will take again before it reaches a new high.
+    pub fn below_high_bytes(&self) -> u64 {
+        let Some((time_ns, now_bytes)) = self.fine.back() else {
+            return 0;
+        };
+        self.high_water(*time_ns).saturating_sub(*now_bytes)
+    }
+
     fn over(&self, now_ns: u64, window_ns: u64) -> f64 {
         let part_ns = window_ns / PARTS;
         let edges = [3, 2, 1, 0].map(|parts| self.high_water(now_ns - parts * part_ns));
