@@ -1,7 +1,9 @@
-//! C5: the agent on an idle node, beside cAdvisor and node_exporter.
+//! C5: the agent on an idle node, beside cAdvisor, node_exporter and below.
 
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -39,10 +41,15 @@ struct Row {
     tasks: usize,
     cpu_percent: f64,
     resident_mib: f64,
-    scrape_ms: f64,
-    scrape_bytes: usize,
+    /// Of one that serves a page.
+    scrape: Option<Scrape>,
     /// The agent's: time to read a cgroup.
     us_a_cgroup: Option<f64>,
+}
+
+struct Scrape {
+    ms: f64,
+    bytes: usize,
 }
 
 pub(super) fn measure(bench: &Bench) -> Result<Found> {
@@ -51,7 +58,12 @@ pub(super) fn measure(bench: &Bench) -> Result<Found> {
         let cgroup = TestCgroup::create(&bench.hierarchy)?;
         let crowd = crowd(bench, &cgroup, cgroups, tasks)?;
         let size = (cgroups, tasks);
-        rows.push(at_work("memtrace agent", agent(bench), AGENT_PORT, size)?);
+        rows.push(at_work(
+            "memtrace agent",
+            agent(bench),
+            Some(AGENT_PORT),
+            size,
+        )?);
         if cgroups == ASKED {
             if let Some(program) = &bench.peers.cadvisor {
                 let mut command = Command::new(program);
@@ -62,12 +74,20 @@ pub(super) fn measure(bench: &Bench) -> Result<Found> {
                     ])
                     .arg("-listen_ip=127.0.0.1")
                     .arg(format!("-port={CADVISOR_PORT}"));
-                rows.push(at_work("cAdvisor", command, CADVISOR_PORT, size)?);
+                rows.push(at_work("cAdvisor", command, Some(CADVISOR_PORT), size)?);
             }
             if let Some(program) = &bench.peers.node_exporter {
                 let mut command = Command::new(program);
                 command.arg(format!("--web.listen-address=127.0.0.1:{EXPORTER_PORT}"));
-                rows.push(at_work("node_exporter", command, EXPORTER_PORT, size)?);
+                rows.push(at_work(
+                    "node_exporter",
+                    command,
+                    Some(EXPORTER_PORT),
+                    size,
+                )?);
+            }
+            if let Some(program) = &bench.peers.below {
+                rows.push(at_work("below record", below(bench, program)?, None, size)?);
             }
         }
         drop(crowd);
@@ -165,6 +185,9 @@ pub(super) fn measure(bench: &Bench) -> Result<Found> {
         notes: vec![
             "node_exporter has no collector of cgroups: it reads on a scrape only, one here."
                 .to_owned(),
+            "below reads cgroup v2 only: where the memory controller is on v1, its figures are of tasks and \
+             what else it keeps, without the cgroups."
+                .to_owned(),
         ],
     })
 }
@@ -185,10 +208,30 @@ fn agent(bench: &Bench) -> Command {
     command
 }
 
+/// In a mount namespace of its own, for a cgroup v2 tree wherever there is none.
+fn below(bench: &Bench, program: &Path) -> Result<Command> {
+    let folder = bench.folder.join("below");
+    let tree = folder.join("cgroup2");
+    fs::create_dir_all(&tree).with_context(|| format!("create {}", tree.display()))?;
+    let settings = folder.join("below.conf");
+    let text = format!(
+        "log_dir = '{0}/log'\nstore_dir = '{0}/store'\ncgroup_root = '{1}'\n",
+        folder.display(),
+        tree.display()
+    );
+    fs::write(&settings, text).with_context(|| format!("write {}", settings.display()))?;
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "sh", "-c"])
+        .arg("mount -t cgroup2 cgroup2 \"$1\" && exec \"$0\" --config \"$2\" record --interval-s 1")
+        .args([program, &tree, &settings]);
+    Ok(command)
+}
+
 fn at_work(
     program: &'static str,
     mut command: Command,
-    port: u16,
+    port: Option<u16>,
     (cgroups, tasks): (usize, usize),
 ) -> Result<Row> {
     let running = Running::start(&mut command)?;
@@ -199,8 +242,11 @@ fn at_work(
     let cpu_percent = usage.percent_of_core(pid)?;
     let resident = resident_mib(pid)?;
     let start = Instant::now();
-    let page = scrape(port).with_context(|| format!("scraping {program}"))?;
-    let scrape_ms = start.elapsed().as_secs_f64() * 1e3;
+    let page = port
+        .map(scrape)
+        .transpose()
+        .with_context(|| format!("scraping {program}"))?;
+    let ms = start.elapsed().as_secs_f64() * 1e3;
     stop(running)?;
     Ok(Row {
         program,
@@ -208,9 +254,11 @@ fn at_work(
         tasks,
         cpu_percent,
         resident_mib: resident,
-        scrape_ms,
-        scrape_bytes: page.len(),
-        us_a_cgroup: us_a_cgroup(&page),
+        scrape: page.as_ref().map(|page| Scrape {
+            ms,
+            bytes: page.len(),
+        }),
+        us_a_cgroup: page.as_deref().and_then(us_a_cgroup),
     })
 }
 
@@ -242,16 +290,17 @@ fn scrape(port: u16) -> Result<String> {
 }
 
 fn cells(row: &Row) -> Vec<String> {
+    let or_none = |cell: Option<String>| cell.unwrap_or("-".to_owned());
+    let scrape = row.scrape.as_ref();
     vec![
         row.program.to_owned(),
         row.cgroups.to_string(),
         row.tasks.to_string(),
         format!("{:.2}", row.cpu_percent),
         format!("{:.1}", row.resident_mib),
-        format!("{:.0}", row.scrape_ms),
-        (row.scrape_bytes / 1024).to_string(),
-        row.us_a_cgroup
-            .map_or("-".to_owned(), |us| format!("{us:.1}")),
+        or_none(scrape.map(|scrape| format!("{:.0}", scrape.ms))),
+        or_none(scrape.map(|scrape| (scrape.bytes / 1024).to_string())),
+        or_none(row.us_a_cgroup.map(|us| format!("{us:.1}"))),
     ]
 }
 

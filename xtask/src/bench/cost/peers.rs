@@ -19,6 +19,9 @@ const PACKAGES: [(&str, &str); 2] = [
     ("bpftrace", "bpftrace"),
     ("prometheus-node-exporter", "prometheus-node-exporter"),
 ];
+/// From Cargo's registry; its BPF part wants a clang that Debian's default one (14) is not: that crashes.
+const BELOW: (&str, &str) = ("below", "0.9.0");
+const BELOW_CLANG: &str = "clang-19";
 /// Indexes of an old release do not change.
 const INDEX_MAX_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
 
@@ -27,6 +30,7 @@ pub(super) struct Peers {
     pub bpftrace: Option<PathBuf>,
     pub node_exporter: Option<PathBuf>,
     pub cadvisor: Option<PathBuf>,
+    pub below: Option<PathBuf>,
 }
 
 impl Peers {
@@ -42,6 +46,7 @@ impl Peers {
             bpftrace,
             node_exporter,
             cadvisor: found(CADVISOR, cadvisor()),
+            below: found(BELOW.0, below()),
         })
     }
 
@@ -63,6 +68,12 @@ impl Peers {
         ]
         .into_iter()
         .flatten()
+        // It does not tell its own.
+        .chain(
+            self.below
+                .as_ref()
+                .map(|_| format!("{} {}", BELOW.0, BELOW.1)),
+        )
         .collect()
     }
 }
@@ -100,6 +111,31 @@ fn cadvisor() -> Result<PathBuf> {
             .next()
             .context("the archive has no such package")?;
         apt::unpack(&archive.download(&package)?, &folder.join("cadvisor"))?;
+    }
+    Ok(program)
+}
+
+/// Builds it into the cache.
+fn below() -> Result<PathBuf> {
+    let (name, version) = BELOW;
+    let root = cache_folder()?
+        .join("bench")
+        .join(format!("{name}-{version}"));
+    let program = root.join("bin").join(name);
+    if !Path::is_file(&program) {
+        let clang = process::find(BELOW_CLANG, &[])
+            .map_or_else(|| install(BELOW_CLANG, BELOW_CLANG), Ok)?;
+        for package in ["libelf-dev", "zlib1g-dev"] {
+            process::stdout(Command::new("apt-get").args(["install", "--yes", package]))?;
+        }
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(cargo);
+        command
+            .args(["install", "--locked", "--quiet", name, "--version", version])
+            .arg("--root")
+            .arg(&root)
+            .env("CLANG", clang);
+        process::run(&mut command)?;
     }
     Ok(program)
 }
