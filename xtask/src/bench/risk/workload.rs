@@ -153,6 +153,10 @@ fn tuning() -> Vec<Workload> {
         simple("go-flat", Tuning, Steady, 160, 480,
             live(0, "--base 60 --times 40 grow:50:10 free:50 hold:2"),
             "Go-like sawtooth, flat"),
+        // Held out until its kills were missed: slow peaks, with the room left reckoned from the trough.
+        simple("go-rising", Tuning, kill(2), 160, 900,
+            live(0, "--base 40 --times 100 grow:31.5:10 free:30 hold:2"),
+            "Go-like sawtooth, rising, to the kill"),
         simple("db-cache", Tuning, Steady, 160, 480,
             live(0, "--base 60 --times 8 read:{file}:300:60"),
             "database: 60 MiB of its own, reads 300 MiB over and over, cache fills the limit"),
@@ -197,9 +201,12 @@ fn tuning() -> Vec<Workload> {
 #[rustfmt::skip]
 fn held_out() -> Vec<Workload> {
     vec![
-        simple("go-rising", HeldOut, kill(2), 160, 900,
-            live(0, "--base 40 --times 100 grow:31.5:10 free:30 hold:2"),
-            "Go-like sawtooth, rising, to the kill"),
+        simple("gc-rising", HeldOut, kill(2), 150, 1300,
+            live(0, "--base 50 --times 100 grow:24:20 free:22 hold:6"),
+            "collector that leaves a little more each time, to the kill"),
+        simple("batches-rising", HeldOut, kill(2), 180, 2100,
+            live(0, "--base 40 --times 100 grow:60:45 free:57.5 hold:5"),
+            "batches of 60 MiB, each of which leaves some behind, to the kill"),
         simple("leak-noisy-17min", HeldOut, kill(2), 160, 1300,
             live(0, "--base 40 --times 130 grow:9:7 free:8 hold:3"),
             "slow leak under a sawtooth, more than a quarter of an hour in real time"),
