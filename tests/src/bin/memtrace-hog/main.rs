@@ -67,12 +67,17 @@ enum What {
     /// Start a program and touch new memory, TURNS times.
     Faults {
         turns: u32,
+        /// All of it again and again for so long.
+        #[arg(long, default_value_t = 0.0)]
+        seconds: f64,
     },
-    /// Read a FILE of MIB that is all hole, TIMES over.
+    /// Read a FILE of MIB that is all hole.
     Holes {
         file: PathBuf,
         mib: u64,
-        times: u32,
+        /// Again and again for so long.
+        #[arg(long, default_value_t = 0.0)]
+        seconds: f64,
     },
     /// Make CGROUPS cgroups with a limit, and TASKS idle processes in them.
     Crowd {
@@ -256,8 +261,8 @@ fn main() -> anyhow::Result<()> {
             cpu,
             seconds,
         } => cost::second_read(&file, mib, cpu, seconds),
-        What::Faults { turns } => cost::faults(turns),
-        What::Holes { file, mib, times } => cost::holes(&file, mib, times),
+        What::Faults { turns, seconds } => cost::faults(turns, seconds),
+        What::Holes { file, mib, seconds } => cost::holes(&file, mib, seconds),
         What::Crowd {
             parent,
             cgroups,

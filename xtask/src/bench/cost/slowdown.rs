@@ -21,6 +21,11 @@ const MOST_SECOND_READ: f64 = 6.0;
 const MOST_OF_BPFTRACE: f64 = 0.5;
 /// What other work may be slowed by, in percent.
 const MOST_WORK: f64 = 1.0;
+/// How long a run repeats its work, seconds: its figure is the fastest pass, since whatever else the
+/// machine does can only add to one.
+const RUN_SECONDS: &str = "3";
+/// How often a run builds.
+const BUILDS: usize = 2;
 /// Limit of the cgroup that is short of memory, and what is read in it.
 const LIMIT_BYTES: u64 = 64 << 20;
 
@@ -41,8 +46,8 @@ pub(super) fn second_read(bench: &Bench) -> Result<Found> {
         title: "Second reads".to_owned(),
         workload: format!(
             "A file of {MIB} MiB is written by pages of 4 KiB and read twice by pages; timed is the second \
-             pass, which activates every page. On two cores each has a file of its own; the figure is the \
-             mean of both."
+             pass, which activates every page. That is repeated for {RUN_SECONDS} s, and the fastest pass is a \
+             run's figure. On two cores each has a file of its own; the figure is the mean of both."
         ),
         table: vec![head(&["cores", "beside", "ns a page", "slowed, %"])],
         ..Found::default()
@@ -96,17 +101,18 @@ pub(super) fn work(bench: &Bench) -> Result<Found> {
     let kinds: [(&str, &str, Work); 3] = [
         (
             "page faults",
-            "400 times: fork and exec of /bin/true, 4 MiB mapped and touched",
+            "100 times: fork and exec of /bin/true, 4 MiB mapped and touched; the fastest pass of 3 s",
             faults,
         ),
         (
             "reclaim",
-            "a sparse file of 1 GiB read twice in a cgroup limited to 64 MiB",
+            "a sparse file of 512 MiB read in a cgroup limited to 64 MiB, so that pages come and go as fast \
+             as the kernel can do it; the fastest pass of 3 s",
             reclaim,
         ),
         (
             "a build",
-            "`cargo build --release -p serde_json`, offline, from nothing",
+            "`cargo build --release -p serde_json`, offline, from nothing; the faster of two",
             build,
         ),
     ];
@@ -169,23 +175,23 @@ fn second_pass_ns(bench: &Bench, cgroup: &TestCgroup, cores: usize) -> Result<f6
         command
             .arg("second-read")
             .arg(bench.folder.join(format!("second-read-{core}")))
-            .args([MIB, "--cpu", &core.to_string()]);
+            .args([MIB, "--cpu", &core.to_string(), "--seconds", RUN_SECONDS]);
         join(&mut command, cgroup)?;
         readers.push(Running::start(&mut command)?);
     }
     let mut total_ns = 0.0;
     for reader in readers {
         let said = said(reader)?;
-        total_ns += number(&said, "seconds")? * 1e9 / number(&said, "pages")?;
+        total_ns += number(&said, "fastest_seconds")? * 1e9 / number(&said, "pages_a_pass")?;
     }
     Ok(total_ns / cores as f64)
 }
 
 fn faults(bench: &Bench, cgroup: &TestCgroup) -> Result<f64> {
     let mut command = Command::new(&bench.hog);
-    command.args(["faults", "400"]);
+    command.args(["faults", "100", "--seconds", RUN_SECONDS]);
     join(&mut command, cgroup)?;
-    number(&said(Running::start(&mut command)?)?, "seconds")
+    number(&said(Running::start(&mut command)?)?, "fastest_seconds")
 }
 
 fn reclaim(bench: &Bench, cgroup: &TestCgroup) -> Result<f64> {
@@ -194,25 +200,29 @@ fn reclaim(bench: &Bench, cgroup: &TestCgroup) -> Result<f64> {
     command
         .arg("holes")
         .arg(bench.folder.join("holes"))
-        .args(["1024", "2"]);
+        .args(["512", "--seconds", RUN_SECONDS]);
     join(&mut command, cgroup)?;
-    number(&said(Running::start(&mut command)?)?, "seconds")
+    number(&said(Running::start(&mut command)?)?, "fastest_seconds")
 }
 
 fn build(bench: &Bench, cgroup: &TestCgroup) -> Result<f64> {
     let target = bench.folder.join("build");
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command
-        .args(["build", "--quiet", "--release", "--locked", "--offline"])
-        .args(["-p", "serde_json", "--target-dir"])
-        .arg(&target)
-        .current_dir(workspace::root());
-    join(&mut command, cgroup)?;
-    let start = Instant::now();
-    process::run(&mut command)?;
-    let seconds = start.elapsed().as_secs_f64();
-    std::fs::remove_dir_all(&target).with_context(|| format!("remove {}", target.display()))?;
-    Ok(seconds)
+    let mut fastest = f64::INFINITY;
+    for _ in 0..BUILDS {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(cargo);
+        command
+            .args(["build", "--quiet", "--release", "--locked", "--offline"])
+            .args(["-p", "serde_json", "--target-dir"])
+            .arg(&target)
+            .current_dir(workspace::root());
+        join(&mut command, cgroup)?;
+        let start = Instant::now();
+        process::run(&mut command)?;
+        fastest = fastest.min(start.elapsed().as_secs_f64());
+        std::fs::remove_dir_all(&target).with_context(|| format!("remove {}", target.display()))?;
+    }
+    Ok(fastest)
 }
 
 /// The line of JSON with which a workload ends.
