@@ -93,7 +93,8 @@ pub(super) fn link(room: &Room<'_>, id: &str, restart: u8) -> anyhow::Result<()>
     Ok(())
 }
 
-fn logs(room: &Room<'_>) -> PathBuf {
+/// Where a room's agent looks for the kubelet's links.
+pub(super) fn logs(room: &Room<'_>) -> PathBuf {
     room.folder().join("log")
 }
 
@@ -111,8 +112,17 @@ impl Agent {
 
     /// The same with more arguments.
     pub(super) fn start_with(room: &Room<'_>, more: &[String]) -> anyhow::Result<Self> {
+        Self::start_ticking(room, "200ms", more)
+    }
+
+    /// The same at another tick.
+    pub(super) fn start_ticking(
+        room: &Room<'_>,
+        tick: &str,
+        more: &[String],
+    ) -> anyhow::Result<Self> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let mut command = process::command(&room.host.memtrace, ["agent", "--tick", "200ms"]);
+        let mut command = process::command(&room.host.memtrace, ["agent", "--tick", tick]);
         command
             .args(["--listen", &address.to_string(), "--node-name", "node-17"])
             .args(["--logs", text(&logs(room))?])

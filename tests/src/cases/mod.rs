@@ -1,6 +1,7 @@
 //! The cases, one file a family.
 
 mod agent;
+mod agent_churn;
 mod agent_containerd;
 mod agent_fuzz;
 mod agent_image;
@@ -157,6 +158,7 @@ cases! {
     agent_survives_its_own_death: agent::killed_at_any_moment,
     agent_bears_rude_requests: agent::rude_requests,
     agent_bears_nearly_requests: agent_fuzz::nearly_requests,
+    agent_bears_churn: agent_churn::bears_churn,
     agent_serves_the_api_over_tls: agent_remote::tls_and_token,
     agent_runs_from_its_image: agent_image::documented_capabilities,
     agent_is_scraped_by_prometheus: agent_prometheus::scrapes,
