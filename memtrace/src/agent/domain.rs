@@ -58,7 +58,8 @@ impl Domain {
             self.high_since_ns = None;
             return DomainRisk::default();
         };
-        self.trend.learn(time_ns, room.pinned_bytes);
+        self.trend
+            .learn(time_ns, room.pinned_bytes, room.unwritten_bytes);
         let risks = Horizon::ALL.map(|horizon| Risk::new(room, &self.trend, thrash, horizon));
         let mut peaks = [None, None];
         for (place, risk) in risks.iter().enumerate() {

@@ -7,6 +7,8 @@ use crate::input::{CgroupSample, OomNode};
 pub struct Room {
     /// `U`: what reclaim cannot take away.
     pub pinned_bytes: u64,
+    /// What of it is dirty or under writeback; 0 where that is not counted in it.
+    pub unwritten_bytes: u64,
     /// `H`: what may still be pinned until the domain runs out, swap included.
     pub headroom_bytes: u64,
 }
@@ -18,9 +20,11 @@ impl Room {
     pub fn of_cgroup(sample: &CgroupSample, min_bytes: u64) -> Option<Self> {
         let limit = sample.limit_bytes?;
         let pinned_bytes = pinned(sample, min_bytes)?;
+        let unwritten_bytes = unwritten(sample)?;
         let swap = sample.swap_available_bytes?;
         Some(Self {
             pinned_bytes,
+            unwritten_bytes,
             headroom_bytes: limit.saturating_sub(pinned_bytes).saturating_add(swap),
         })
     }
@@ -31,6 +35,7 @@ impl Room {
         let available = node.available_bytes?;
         Some(Self {
             pinned_bytes: node.total_bytes.saturating_sub(available),
+            unwritten_bytes: 0,
             headroom_bytes: available.saturating_add(node.swap_free_bytes),
         })
     }
@@ -41,6 +46,7 @@ impl Room {
     pub fn of_eviction(capacity_bytes: u64, working_set_bytes: u64, threshold_bytes: u64) -> Self {
         Self {
             pinned_bytes: working_set_bytes,
+            unwritten_bytes: 0,
             headroom_bytes: capacity_bytes
                 .saturating_sub(working_set_bytes)
                 .saturating_sub(threshold_bytes),
@@ -53,11 +59,16 @@ pub(crate) fn pinned(sample: &CgroupSample, min_bytes: u64) -> Option<u64> {
     let stat = &sample.stat;
     let usage = sample.usage_bytes?;
     let lists = stat.active_file?.saturating_add(stat.inactive_file?);
-    let busy = stat.file_dirty?.saturating_add(stat.file_writeback?);
     let clean = lists
-        .saturating_sub(busy)
+        .saturating_sub(unwritten(sample)?)
         .min(usage.saturating_sub(min_bytes));
     // v1 does not count slab apart: then none of it is taken to be reclaimable.
     let slab = stat.slab_reclaimable.unwrap_or(0) / 2;
     Some(usage.saturating_sub(clean).saturating_sub(slab))
+}
+
+/// File pages that reclaim must wait for.
+fn unwritten(sample: &CgroupSample) -> Option<u64> {
+    let stat = &sample.stat;
+    Some(stat.file_dirty?.saturating_add(stat.file_writeback?))
 }

@@ -32,6 +32,35 @@ struct Step {
     hour_highest: u32,
 }
 
+/// What is high for so long is remembered by this step.
+const LONG_STEP_NS: u64 = 600 * SECOND_NS;
+/// So many of them are an hour.
+const HOUR_LONG_STEPS: u64 = 6;
+
+/// The highest of something in the last hour, and up to ten minutes before it.
+#[derive(Clone, Debug, Default)]
+struct HourHigh {
+    /// (number of its ten minutes, highest in them), oldest first.
+    steps: VecDeque<(u64, u64)>,
+}
+
+impl HourHigh {
+    /// Learns a value and tells how far below the highest it is.
+    fn learn(&mut self, time_ns: u64, value: u64) -> u64 {
+        let number = time_ns / LONG_STEP_NS;
+        match self.steps.back_mut() {
+            Some((last, highest)) if *last == number => *highest = value.max(*highest),
+            _ => self.steps.push_back((number, value)),
+        }
+        let too_old = |(at, _): &(u64, u64)| at + HOUR_LONG_STEPS < number;
+        while self.steps.front().is_some_and(too_old) {
+            self.steps.pop_front();
+        }
+        let highest = self.steps.iter().map(|(_, highest)| *highest).max();
+        highest.map_or(0, |highest| highest.saturating_sub(value))
+    }
+}
+
 /// What was pinned in the last hour, as far as highs are concerned: some 6 KiB a domain that lives so
 /// long.
 #[derive(Clone, Debug, Default)]
@@ -45,11 +74,16 @@ pub struct Trend {
     /// Growth over each of [`WINDOWS_NS`] as of the last sample, bytes a second; `None` of those that
     /// the domain has not been watched for.
     growth: [Option<f64>; 3],
+    /// Of what no writeback frees.
+    lasting_high: HourHigh,
+    /// How far below it the last sample is.
+    below_high_bytes: u64,
 }
 
 impl Trend {
-    /// Learns what is pinned at an instant of the monotonic clock, ns.
-    pub fn learn(&mut self, time_ns: u64, pinned_bytes: u64) {
+    /// Learns what is pinned at an instant of the monotonic clock, ns, and how much of that waits for
+    /// writeback.
+    pub fn learn(&mut self, time_ns: u64, pinned_bytes: u64, unwritten_bytes: u64) {
         let since_ns = *self.since_ns.get_or_insert(time_ns);
         self.fine.push_back((time_ns, pinned_bytes));
         let too_old = |(at, _): &(u64, u64)| time_ns.saturating_sub(*at) > FINE_NS;
@@ -57,6 +91,8 @@ impl Trend {
             self.fine.pop_front();
         }
         self.learn_step((time_ns / STEP_NS) as u32, pinned_bytes);
+        let lasting_bytes = pinned_bytes.saturating_sub(unwritten_bytes);
+        self.below_high_bytes = self.lasting_high.learn(time_ns, lasting_bytes);
         let age_ns = time_ns.saturating_sub(since_ns);
         self.growth =
             WINDOWS_NS.map(|window| (window <= age_ns).then(|| self.over(time_ns, window)));
@@ -109,12 +145,10 @@ impl Trend {
     }
 
     /// How far the highest of the last hour lies above the last sample, bytes: what a sawtooth in its
-    /// trough will take again before it reaches a new high.
+    /// trough will take again before it reaches a new high. Of what no writeback frees: dirty pages may
+    /// fill the limit again and again, and nobody is killed for them.
     pub fn below_high_bytes(&self) -> u64 {
-        let Some((time_ns, now_bytes)) = self.fine.back() else {
-            return 0;
-        };
-        self.high_water(*time_ns).saturating_sub(*now_bytes)
+        self.below_high_bytes
     }
 
     fn over(&self, now_ns: u64, window_ns: u64) -> f64 {

@@ -21,6 +21,7 @@ fn risk() -> DomainRisk {
     DomainRisk {
         room: Some(Room {
             pinned_bytes: 5,
+            unwritten_bytes: 0,
             headroom_bytes: 7,
         }),
         risks: [Some(risk); 2],
