@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::Horizon;
+use super::{Horizon, peak::Highest};
 
 const SECOND_NS: u64 = 1_000_000_000;
 /// Windows over which growth is looked at.
@@ -32,34 +32,8 @@ struct Step {
     hour_highest: u32,
 }
 
-/// What is high for so long is remembered by this step.
-const LONG_STEP_NS: u64 = 600 * SECOND_NS;
-/// So many of them are an hour.
-const HOUR_LONG_STEPS: u64 = 6;
-
-/// The highest of something in the last hour, and up to ten minutes before it.
-#[derive(Clone, Debug, Default)]
-struct HourHigh {
-    /// (number of its ten minutes, highest in them), oldest first.
-    steps: VecDeque<(u64, u64)>,
-}
-
-impl HourHigh {
-    /// Learns a value and tells how far below the highest it is.
-    fn learn(&mut self, time_ns: u64, value: u64) -> u64 {
-        let number = time_ns / LONG_STEP_NS;
-        match self.steps.back_mut() {
-            Some((last, highest)) if *last == number => *highest = value.max(*highest),
-            _ => self.steps.push_back((number, value)),
-        }
-        let too_old = |(at, _): &(u64, u64)| at + HOUR_LONG_STEPS < number;
-        while self.steps.front().is_some_and(too_old) {
-            self.steps.pop_front();
-        }
-        let highest = self.steps.iter().map(|(_, highest)| *highest).max();
-        highest.map_or(0, |highest| highest.saturating_sub(value))
-    }
-}
+/// Highest in the last hour, by ten minutes.
+type HourHigh = Highest<u64, { 3_600 * SECOND_NS }, { 600 * SECOND_NS }>;
 
 /// What was pinned in the last hour, as far as highs are concerned: some 6 KiB a domain that lives so
 /// long.
@@ -92,7 +66,8 @@ impl Trend {
         }
         self.learn_step((time_ns / STEP_NS) as u32, pinned_bytes);
         let lasting_bytes = pinned_bytes.saturating_sub(unwritten_bytes);
-        self.below_high_bytes = self.lasting_high.learn(time_ns, lasting_bytes);
+        let high_bytes = self.lasting_high.learn(time_ns, lasting_bytes);
+        self.below_high_bytes = high_bytes.saturating_sub(lasting_bytes);
         let age_ns = time_ns.saturating_sub(since_ns);
         self.growth =
             WINDOWS_NS.map(|window| (window <= age_ns).then(|| self.over(time_ns, window)));
