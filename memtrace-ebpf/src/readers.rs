@@ -132,7 +132,7 @@ pub struct NewestRead {
     pub scratch: u64,
     /// The process this hook saw last here: its name was sent already. 0 if it never saw one.
     pub named_tgid: u64,
-    /// The [`Hook`](crate::hook::Hook) that writes the table; set with `named_tgid`.
+    /// The [`Hook`] that writes the table; set with `named_tgid`.
     pub hook: u64,
     /// The read. Its entry in its bucket has all but the pages since, which it gets when another read is
     /// noted.
