@@ -39,6 +39,8 @@ const FLAT_BYTES: u64 = 1 << 20;
 const MOST_SCRAPE: Duration = Duration::from_millis(50);
 /// By default, each.
 const MOST_SERIES: usize = 12;
+/// A container that has ended is told of for so long at most.
+const TOLD_OF_S: u64 = 5;
 
 /// Containers come and go; what is told of them stays bounded, and so does the agent.
 pub(super) fn bears_churn(host: &Host) -> anyhow::Result<Outcome> {
@@ -52,6 +54,7 @@ pub(super) fn bears_churn(host: &Host) -> anyhow::Result<Outcome> {
     agent.wait_for("all containers' series", |agent| {
         Ok(told_of(&agent.get("/metrics")?) as u64 >= containers)
     })?;
+    let each = series(&agent.get("/metrics")?).div_ceil(containers as usize);
     let total = Duration::from_secs(seconds);
     let begin = Instant::now();
     let (mut replaced, mut took, mut rss, mut most_series) = (0, Vec::new(), Vec::new(), 0);
@@ -85,8 +88,12 @@ pub(super) fn bears_churn(host: &Host) -> anyhow::Result<Outcome> {
         grew as f64 / f64::from(1 << 20),
     );
     // What has just ended may still be told of.
-    let alive = containers as usize + 1;
-    ensure!(most_series <= alive * MOST_SERIES, "{told}");
+    let ended = (a_minute * TOLD_OF_S).div_ceil(60) as usize;
+    ensure!(each <= MOST_SERIES, "{each} series each: {told}");
+    ensure!(
+        most_series <= (containers as usize + 1 + ended) * each,
+        "{each} series each: {told}"
+    );
     ensure!(most < MOST_RSS_BYTES, "{told}");
     ensure!(grew <= FLAT_BYTES || host.is_emulated(), "{told}");
     ensure!(
