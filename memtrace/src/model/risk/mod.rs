@@ -5,6 +5,7 @@
 //! ([`Trend`]), and *thrash*, how much of the time is lost to reclaim that frees nothing
 //! ([`Thrash`]). `risk = 1 - (1 - fill) * (1 - thrash)`.
 
+mod high_water;
 mod peak;
 mod room;
 mod thrash;

@@ -2,15 +2,13 @@
 
 use std::collections::VecDeque;
 
-use super::{Horizon, peak::Highest};
+use super::{Horizon, high_water::HighWater, peak::Highest};
 
 const SECOND_NS: u64 = 1_000_000_000;
 /// Windows over which growth is looked at.
 const WINDOWS_NS: [u64; 3] = [30 * SECOND_NS, 300 * SECOND_NS, 3_600 * SECOND_NS];
 /// Highs older than the fine ones are kept by this step.
 const STEP_NS: u64 = 10 * SECOND_NS;
-/// New highs count against the highest of the last hour: so many steps.
-const HOUR_STEPS: u32 = 360;
 /// What the older ones are counted in: the smallest page of all machines.
 const UNIT_BYTES: u64 = 4_096;
 /// Fine samples are kept for this long,
@@ -22,29 +20,18 @@ const PARTS: u64 = 3;
 /// A forecast looks back for at least this share of what it looks ahead.
 const LOOK_BACK: f64 = 1.0 / 3.0;
 
-/// Ten seconds.
-#[derive(Clone, Copy, Debug)]
-struct Step {
-    number: u32,
-    /// Highest in it, in units of [`UNIT_BYTES`].
-    highest: u32,
-    /// Highest in the hour that ends with it.
-    hour_highest: u32,
-}
-
 /// Highest in the last hour, by ten minutes.
 type HourHigh = Highest<u64, { 3_600 * SECOND_NS }, { 600 * SECOND_NS }>;
 
-/// What was pinned in the last hour, as far as highs are concerned: some 6 KiB a domain that lives so
-/// long.
+/// What was pinned in the last hour, as far as highs are concerned.
 #[derive(Clone, Debug, Default)]
 pub struct Trend {
     /// First sample since the last [`Trend::forget`].
     since_ns: Option<u64>,
     /// (time, bytes), oldest first.
     fine: VecDeque<(u64, u64)>,
-    /// Oldest first.
-    steps: VecDeque<Step>,
+    /// The same by [`STEP_NS`] and [`UNIT_BYTES`], for an hour.
+    high_water: HighWater,
     /// Growth over each of [`WINDOWS_NS`] as of the last sample, bytes a second; `None` of those that
     /// the domain has not been watched for.
     growth: [Option<f64>; 3],
@@ -64,38 +51,14 @@ impl Trend {
         while self.fine.len() > MAX_FINE || self.fine.front().is_some_and(too_old) {
             self.fine.pop_front();
         }
-        self.learn_step((time_ns / STEP_NS) as u32, pinned_bytes);
+        let pinned = u32::try_from(pinned_bytes / UNIT_BYTES).unwrap_or(u32::MAX);
+        self.high_water.learn((time_ns / STEP_NS) as u32, pinned);
         let lasting_bytes = pinned_bytes.saturating_sub(unwritten_bytes);
         let high_bytes = self.lasting_high.learn(time_ns, lasting_bytes);
         self.below_high_bytes = high_bytes.saturating_sub(lasting_bytes);
         let age_ns = time_ns.saturating_sub(since_ns);
         self.growth =
             WINDOWS_NS.map(|window| (window <= age_ns).then(|| self.over(time_ns, window)));
-    }
-
-    fn learn_step(&mut self, number: u32, pinned_bytes: u64) {
-        let pinned = u32::try_from(pinned_bytes / UNIT_BYTES).unwrap_or(u32::MAX);
-        if let Some(last) = self.steps.back_mut().filter(|last| last.number == number) {
-            last.highest = last.highest.max(pinned);
-            last.hour_highest = last.hour_highest.max(pinned);
-            return;
-        }
-        let since = number.saturating_sub(HOUR_STEPS);
-        let hour = self
-            .steps
-            .iter()
-            .rev()
-            .take_while(|step| step.number >= since);
-        let hour_highest = hour.map(|step| step.highest).fold(pinned, u32::max);
-        self.steps.push_back(Step {
-            number,
-            highest: pinned,
-            hour_highest,
-        });
-        let end = number.saturating_sub(HOUR_STEPS + 1);
-        while self.steps.front().is_some_and(|step| step.number < end) {
-            self.steps.pop_front();
-        }
     }
 
     /// Starts anew: after a kill, what was high is no measure of what is to come.
@@ -140,18 +103,14 @@ impl Trend {
     /// The highest in the hour before an instant: to the second as far back as the fine samples
     /// reach, else up to the last whole step.
     fn high_water(&self, at_ns: u64) -> u64 {
-        let step = (at_ns / STEP_NS) as u32;
-        let whole = self.steps.partition_point(|one| one.number < step);
-        let coarse = match whole.checked_sub(1) {
-            Some(last) => u64::from(self.steps[last].hour_highest) * UNIT_BYTES,
-            // Nothing is known of before.
-            None => 0,
-        };
+        let bytes = |units: u32| u64::from(units) * UNIT_BYTES;
+        // Before the first step ends nothing is known but itself.
+        let coarse = self.high_water.before((at_ns / STEP_NS) as u32);
         let until = self.fine.iter().take_while(|(time, _)| *time <= at_ns);
-        let highest = until.map(|(_, bytes)| *bytes).fold(coarse, u64::max);
-        match (highest, self.steps.front()) {
-            (0, Some(first)) => u64::from(first.highest) * UNIT_BYTES,
-            _ => highest,
+        let highest = until.map(|(_, bytes)| *bytes);
+        match (highest.fold(coarse.map_or(0, bytes), u64::max), coarse) {
+            (0, None) => bytes(self.high_water.first()),
+            (highest, _) => highest,
         }
     }
 }
