@@ -83,6 +83,22 @@ fn a_leak_below_a_sawtooth_counts_by_its_peaks() {
 }
 
 #[test]
+fn peaks_a_little_closer_than_a_third_of_the_window_count_in_full() {
+    // A third of the hour is 1,200 s.
+    for period in [850, 950, 1_050] {
+        let rising = |second: u64| 200.0 + second as f64 * 0.02 + (second % period) as f64 * 0.2;
+        let rises = run(12_000, rising);
+        let rate = |risks: &[Option<Risk>; 2]| {
+            risks[1].map_or(0.0, |risk| risk.growth_bytes_per_second / MIB as f64)
+        };
+        let mut rates: Vec<_> = rises[7_200..].iter().map(rate).collect();
+        rates.sort_by(f64::total_cmp);
+        let median = rates[rates.len() / 2];
+        assert!((0.018..=0.023).contains(&median), "{period} s: {median}");
+    }
+}
+
+#[test]
 fn a_slow_sawtooth_is_told_in_its_trough() {
     // 300 MiB up and down in 400 s; the peaks rise by 60 MiB an hour, and reach the limit after 10,800 s.
     let rising = |second: u64| {
