@@ -28,12 +28,19 @@ pub struct Reading {
     pub sample: RiskSample,
 }
 
+/// A watched cgroup and what was last read of it; `None` if it could not be read.
+struct Watched {
+    cgroup: WatchedCgroup,
+    reading: Option<Reading>,
+}
+
 /// See the module.
 pub(super) struct Census {
     hierarchy: Hierarchy,
     max_watched: usize,
     known: BTreeMap<u64, Level>,
-    watched: BTreeMap<u64, WatchedCgroup>,
+    /// A kilobyte each, and so not in the tree's half-empty nodes.
+    watched: BTreeMap<u64, Box<Watched>>,
     unwatched: usize,
     /// Every `memory.stat` has the same.
     lines: StatLines,
@@ -77,8 +84,12 @@ impl Census {
             {
                 match self.watched.len() < self.max_watched {
                     true => {
-                        let watched = WatchedCgroup::new(handle).ok();
-                        self.watched.extend(watched.map(|watched| (id, watched)));
+                        let watched = WatchedCgroup::new(handle).map(|cgroup| Watched {
+                            cgroup,
+                            reading: None,
+                        });
+                        self.watched
+                            .extend(watched.map(|watched| (id, Box::new(watched))));
                     }
                     false => self.unwatched += 1,
                 }
@@ -94,19 +105,27 @@ impl Census {
         Ok(changes)
     }
 
-    /// Reads what is watched. A cgroup that has vanished is left out: the next census tells.
-    pub(super) fn read(&mut self, look: Look) -> Vec<Reading> {
+    /// Reads what is watched.
+    pub(super) fn read(&mut self, look: Look) {
         let (lines, buffer) = (&mut self.lines, &mut self.buffer);
-        let mut sample = |watched: &mut WatchedCgroup| watched.sample(look, lines, buffer);
-        let read = |(id, watched): (&u64, &mut WatchedCgroup)| match sample(watched) {
-            Ok(sample) => Some(Reading { id: *id, sample }),
-            Err(CgroupError::Gone { .. } | CgroupError::NoMemoryController { .. }) => None,
-            Err(error) => {
-                log::debug!("{error}");
-                None
-            }
-        };
-        self.watched.iter_mut().filter_map(read).collect()
+        for (id, Watched { cgroup, reading }) in
+            self.watched.iter_mut().map(|(id, one)| (id, &mut **one))
+        {
+            let last = reading.as_ref().map(|reading| &reading.sample);
+            *reading = match cgroup.sample(look, last, lines, buffer) {
+                Ok(sample) => Some(Reading { id: *id, sample }),
+                Err(CgroupError::Gone { .. } | CgroupError::NoMemoryController { .. }) => None,
+                Err(error) => {
+                    log::debug!("{error}");
+                    None
+                }
+            };
+        }
+    }
+
+    /// What was read. A cgroup that has vanished is left out: the next census tells.
+    pub(super) fn readings(&self) -> impl Iterator<Item = &Reading> {
+        self.watched.values().filter_map(|one| one.reading.as_ref())
     }
 
     /// How many are watched, and how many more would be, were there room.

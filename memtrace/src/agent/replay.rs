@@ -16,7 +16,7 @@ impl Replay {
         eviction_threshold_bytes: Option<u64>,
     ) -> Self {
         let threshold = eviction_threshold_bytes;
-        Self(State::new(version, page_size_bytes, threshold, None))
+        Self(State::new(version, page_size_bytes, threshold, false, None))
     }
 
     /// A cgroup is there from now on, at a path from the hierarchy's root; what a runtime's
@@ -51,6 +51,6 @@ impl Replay {
 
     /// What `/metrics` is made of.
     pub fn snapshot(&self, now_ns: u64) -> Snapshot {
-        self.0.snapshot(now_ns, Health::default(), false)
+        self.0.snapshot(now_ns, Health::default())
     }
 }

@@ -139,6 +139,7 @@ pub async fn run(
         version,
         page_size_bytes,
         settings.eviction_threshold_bytes,
+        settings.full_metrics,
         inherited,
     );
     let agent = Agent {
@@ -335,15 +336,16 @@ impl<A: FnMut(&Report)> Agent<A> {
             Look::Part => node.oom_kills = self.node_kills,
         }
         let reading = Clock::now();
-        let readings = self.census.read(look);
+        self.census.read(look);
         let read_seconds = reading.elapsed().as_secs_f64();
         let now_ns = monotonic_ns();
-        let untold = self.state.learn(now_ns, &readings, &node);
+        let untold = self.state.learn(now_ns, self.census.readings(), &node);
         for untold in untold {
             self.report_untold(untold);
         }
         let wall = Instant(unix_ns() / 1_000_000);
-        let minute = self.series.learn(wall, &readings, &node, &self.state);
+        let readings = self.census.readings();
+        let minute = self.series.learn(wall, readings, &node, &self.state);
         self.keep_minute(minute);
         if self.next_balance <= start {
             self.next_balance = start + BALANCE;
@@ -362,9 +364,7 @@ impl<A: FnMut(&Report)> Agent<A> {
             read_seconds,
             ..Health::default()
         };
-        let snapshot = self
-            .state
-            .snapshot(now_ns, health, self.settings.full_metrics);
+        let snapshot = self.state.snapshot(now_ns, health);
         // Without a server nobody listens.
         _ = self.publish.send(Some(Arc::new(snapshot)));
     }

@@ -30,8 +30,8 @@ pub struct ContainerView {
     pub stall_seconds: Option<f64>,
     /// Pages read in again after they were evicted, bytes.
     pub refault_bytes: Option<u64>,
-    /// `memory.stat`.
-    pub stat: MemoryStat,
+    /// `memory.stat`, if each part of the memory has a series.
+    pub stat: Option<Box<MemoryStat>>,
 }
 
 /// A pod with a limit.

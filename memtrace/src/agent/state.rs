@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     identity::{Level, LogLinks, Name, Names},
-    input::{CgroupSample, CgroupVersion, OwnedBy},
+    input::{CgroupVersion, MemoryStat, OwnedBy},
     model::{
         oom::{Earlier, Fate, KillStory},
         risk::{Room, Thrash, pinned},
@@ -30,8 +30,11 @@ struct Watched {
     path: String,
     domain: Domain,
     thrash: Thrash,
-    latest: CgroupSample,
     unreclaimable_bytes: Option<u64>,
+    stall_seconds: Option<f64>,
+    refault_bytes: Option<u64>,
+    /// Only if each part of the memory has a series.
+    stat: Option<Box<MemoryStat>>,
     risk: DomainRisk,
 }
 
@@ -40,9 +43,12 @@ pub(super) struct State {
     version: CgroupVersion,
     page_size_bytes: u64,
     eviction_threshold_bytes: Option<u64>,
+    /// Whether each part of the memory has a series.
+    full: bool,
     names: Names,
     paths: BTreeMap<u64, String>,
-    watched: BTreeMap<u64, Watched>,
+    /// Half a kilobyte each, and so not in the tree's half-empty nodes.
+    watched: BTreeMap<u64, Box<Watched>>,
     accounts: Accounts,
     kills: Kills,
     node: [Domain; 2],
@@ -60,12 +66,14 @@ impl State {
         version: CgroupVersion,
         page_size_bytes: u64,
         eviction_threshold_bytes: Option<u64>,
+        full: bool,
         inherited: Option<BTreeMap<Counter, u64>>,
     ) -> Self {
         Self {
             version,
             page_size_bytes,
             eviction_threshold_bytes,
+            full,
             names: Names::default(),
             paths: BTreeMap::new(),
             watched: BTreeMap::new(),
@@ -122,10 +130,10 @@ impl State {
 
     /// What was read at an instant of the monotonic clock. Returns the kills that the kernel counted
     /// and nobody told of, those of the innermost cgroups first.
-    pub(super) fn learn(
+    pub(super) fn learn<'a>(
         &mut self,
         now_ns: u64,
-        readings: &[Reading],
+        readings: impl IntoIterator<Item = &'a Reading>,
         node: &NodeSample,
     ) -> Vec<Untold> {
         let mut counts = Vec::new();
@@ -134,15 +142,25 @@ impl State {
             let Some(path) = self.paths.get(id) else {
                 continue;
             };
-            let watched = self.watched.entry(*id).or_insert_with(|| Watched {
-                path: path.clone(),
-                ..Watched::default()
+            let watched = self.watched.entry(*id).or_insert_with(|| {
+                Box::new(Watched {
+                    path: path.clone(),
+                    ..Watched::default()
+                })
             });
             let thrash = watched.thrash.learn(now_ns, sample);
             let room = Room::of_cgroup(sample, min_bytes);
             watched.risk = watched.domain.learn(now_ns, room, thrash);
             watched.unreclaimable_bytes = pinned(sample, min_bytes);
-            watched.latest = *sample;
+            let stalled = sample.pressure.map(|pressure| pressure.some_total_us);
+            watched.stall_seconds = stalled.map(|us| us as f64 / 1e6);
+            let stat = &sample.stat;
+            let refaults = match (stat.workingset_refault_file, stat.workingset_refault_anon) {
+                (None, None) => None,
+                (file, anon) => Some(file.unwrap_or(0) + anon.unwrap_or(0)),
+            };
+            watched.refault_bytes = refaults.map(|pages| pages * self.page_size_bytes);
+            watched.stat = self.full.then(|| Box::new(*stat));
             if let Some(count) = sample.events.oom_kill {
                 let depth = path.matches('/').count();
                 counts.push((depth, Counter::Cgroup(*id), count));
@@ -282,7 +300,7 @@ impl State {
     }
 
     /// What everybody reads.
-    pub(super) fn snapshot(&self, time_ns: u64, mut health: Health, full: bool) -> Snapshot {
+    pub(super) fn snapshot(&self, time_ns: u64, mut health: Health) -> Snapshot {
         let mut containers = BTreeMap::new();
         let mut pods = BTreeMap::new();
         let mut units = BTreeMap::new();
@@ -306,7 +324,7 @@ impl State {
                         health.containers_dropped += 1;
                         continue;
                     };
-                    let view = self.container(*id, watched, labels.clone());
+                    let view = watched.view(*id, labels.clone());
                     health.containers_dropped +=
                         usize::from(containers.insert(labels, view).is_some());
                 }
@@ -361,27 +379,21 @@ impl State {
                 predicted_victim: self.name(self.predicted).and_then(labels),
             },
             health,
-            full,
+            full: self.full,
         }
     }
+}
 
-    fn container(&self, id: u64, watched: &Watched, labels: Labels) -> ContainerView {
-        let stat = &watched.latest.stat;
-        let refaults = match (stat.workingset_refault_file, stat.workingset_refault_anon) {
-            (None, None) => None,
-            (file, anon) => Some(file.unwrap_or(0) + anon.unwrap_or(0)),
-        };
+impl Watched {
+    fn view(&self, id: u64, labels: Labels) -> ContainerView {
         ContainerView {
             labels,
             cgroup_id: id,
-            unreclaimable_bytes: watched.unreclaimable_bytes,
-            domain: watched.risk,
-            stall_seconds: watched
-                .latest
-                .pressure
-                .map(|pressure| pressure.some_total_us as f64 / 1e6),
-            refault_bytes: refaults.map(|pages| pages * self.page_size_bytes),
-            stat: *stat,
+            unreclaimable_bytes: self.unreclaimable_bytes,
+            domain: self.risk,
+            stall_seconds: self.stall_seconds,
+            refault_bytes: self.refault_bytes,
+            stat: self.stat.clone(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Cgroups as the OOM killer sees them: limits, groups, and the order of their processes.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
 use super::{
     CgroupError, CgroupReader, Hierarchy,
@@ -24,7 +24,7 @@ pub fn oom_cgroups(hierarchy: &Hierarchy, target: &Path) -> Result<Vec<OomCgroup
         ids.insert(directory.to_owned(), id);
         let concerned = directory.starts_with(target) || target.starts_with(directory);
         let memory = match concerned.then(|| oom_memory(version, directory)) {
-            Some(Ok(memory)) => Some(Box::new(memory)),
+            Some(Ok(memory)) => Some(Arc::new(memory)),
             // v2's root has no limit, and cgroups without the controller have no files.
             Some(Err(CgroupError::NoMemoryController { .. })) | None => None,
             Some(Err(CgroupError::Gone { .. })) if directory != target => return Visit::Descend,

@@ -33,7 +33,6 @@ pub struct RiskSample {
 pub struct WatchedCgroup {
     handle: CgroupHandle,
     kept: Kept,
-    last: Option<RiskSample>,
 }
 
 impl WatchedCgroup {
@@ -45,25 +44,25 @@ impl WatchedCgroup {
         Ok(Self {
             kept: handle.keep()?,
             handle,
-            last: None,
         })
     }
 
-    /// As it is now. The first look is a whole one. `lines` and `buffer` are meant to be used again,
-    /// for other cgroups, too.
+    /// As it is now, `last` being what the look before gave: without one it is a whole one. `lines` and
+    /// `buffer` are meant to be used again, for other cgroups, too.
     ///
     /// # Errors
     /// As [`super::CgroupReader::sample`].
     pub fn sample(
-        &mut self,
+        &self,
         look: Look,
+        last: Option<&RiskSample>,
         lines: &mut StatLines,
         buffer: &mut Vec<u8>,
     ) -> Result<RiskSample, CgroupError> {
         let stat = &self.kept.stat;
-        let sample = match (look, self.last) {
+        match (look, last) {
             (Look::Part, Some(last)) => {
-                let mut sample = last;
+                let mut sample = *last;
                 sample.cgroup.usage_bytes = number(self.kept.usage.as_ref(), buffer)?;
                 sample.cgroup.usage_after_bytes = None;
                 match is_near(&sample.cgroup) {
@@ -78,12 +77,10 @@ impl WatchedCgroup {
                         }
                     }
                 }
-                sample
+                Ok(sample)
             }
-            _ => self.whole(buffer)?,
-        };
-        self.last = Some(sample);
-        Ok(sample)
+            _ => self.whole(buffer),
+        }
     }
 
     fn whole(&self, buffer: &mut Vec<u8>) -> Result<RiskSample, CgroupError> {
@@ -114,9 +111,13 @@ mod tests {
         write("memory.min", "max\n");
         write("memory.events", "oom_kill 1\n");
         let handle = CgroupHandle::open(CgroupVersion::V2, &tree.root().join("a")).unwrap();
-        let mut watched = WatchedCgroup::new(handle).unwrap();
+        let watched = WatchedCgroup::new(handle).unwrap();
+        let mut last = None;
         let (mut lines, mut buffer) = (StatLines::new(CgroupVersion::V2), Vec::new());
-        let mut look = |look| watched.sample(look, &mut lines, &mut buffer).unwrap();
+        let mut look = |look| {
+            let sample = watched.sample(look, last.as_ref(), &mut lines, &mut buffer);
+            *last.insert(sample.unwrap())
+        };
 
         let first = look(Look::Part);
         assert_eq!(first.min_bytes, u64::MAX);

@@ -1,5 +1,7 @@
 //! What the OOM killer reads and does: processes as it scores them, and its own reports.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::{CgroupSample, CgroupVersion, OwnedBy, Pressure, RssCounters, Timestamp};
@@ -158,8 +160,9 @@ pub struct OomCgroup {
     pub oom_group: Option<bool>,
     /// v2: `cgroup.procs`, in the order in which the kernel scans them.
     pub procs: Option<Vec<u32>>,
-    /// Its memory files, if it is a domain of the question.
-    pub memory: Option<Box<OomMemory>>,
+    /// Its memory files, if it is a domain of the question; snapshots between which nothing changed
+    /// share them.
+    pub memory: Option<Arc<OomMemory>>,
 }
 
 /// The memory files of a cgroup that can run out.

@@ -2,6 +2,7 @@
 //! its limit. It is a thread of its own so that nothing it reads delays the report of a kill.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -14,7 +15,7 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::mpsc::{Receiver, Sender, channel, error::TrySendError};
 
 use super::{Snapshots, arrivals::Arrivals, domain::Domain, node::available_share};
-use crate::input::OomSnapshot;
+use crate::input::{OomMemory, OomSnapshot};
 
 /// Snapshots that wait for the receiver; one more is dropped, the next is newer anyway.
 const WAITING: usize = 4;
@@ -66,6 +67,7 @@ impl Lookout {
                 domains: Vec::new(),
                 node_share: 0.0,
                 node_read: None,
+                memories: BTreeMap::new(),
                 moved: (Instant::now(), 0.0),
                 new: false,
             };
@@ -113,6 +115,8 @@ struct Watch {
     domains: Vec<Domain>,
     node_share: f64,
     node_read: Option<Instant>,
+    /// What the last snapshot says of each domain: what did not change is kept once.
+    memories: BTreeMap<u64, Arc<OomMemory>>,
     /// When the share last moved, and from where on it would move again.
     moved: (Instant, f64),
     /// Cgroups came that no snapshot has shown yet.
@@ -141,6 +145,7 @@ impl Watch {
                                 .memory
                                 .take_if(|memory| memory.sample.limit_bytes.is_none());
                         }
+                        self.share(&mut snapshot);
                         self.follow(&snapshot);
                         match sender.try_send(snapshot) {
                             Ok(()) | Err(TrySendError::Full(_)) => {}
@@ -180,6 +185,19 @@ impl Watch {
         let afar = ONE_AFAR * u32::try_from(self.domains.len()).unwrap_or(u32::MAX);
         let shares = self.domains.iter_mut().map(|domain| domain.look(afar));
         shares.fold(self.node_share, f64::max)
+    }
+
+    fn share(&mut self, snapshot: &mut OomSnapshot) {
+        let mut last = std::mem::take(&mut self.memories);
+        for cgroup in &mut snapshot.cgroups {
+            let Some(memory) = &mut cgroup.memory else {
+                continue;
+            };
+            if let Some(same) = last.remove(&cgroup.id).filter(|last| last == memory) {
+                *memory = same;
+            }
+            self.memories.insert(cgroup.id, Arc::clone(memory));
+        }
     }
 
     /// Opens the files of domains that came.

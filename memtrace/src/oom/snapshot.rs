@@ -37,12 +37,14 @@ pub struct Snapshots {
 impl Snapshots {
     /// Of a target's cgroup and what `typed` called it; without a name, of the whole machine.
     pub fn new(
-        kernel: KernelFacts,
+        mut kernel: KernelFacts,
         hierarchy: Hierarchy,
         cgroup: Cgroup,
         typed: Option<String>,
     ) -> Self {
         let scanner = TaskScanner::start(&kernel);
+        // Nothing more is loaded, and this is a megabyte and a half.
+        kernel.target_types = Vec::new();
         Self {
             kernel,
             hierarchy,

@@ -88,10 +88,10 @@ impl Recorder {
     }
 
     /// Learns what was read at an instant, and gives the minute before, if it is over.
-    pub(super) fn learn(
+    pub(super) fn learn<'a>(
         &mut self,
         now: Instant,
-        readings: &[Reading],
+        readings: impl IntoIterator<Item = &'a Reading>,
         node: &NodeSample,
         state: &State,
     ) -> Option<Minute> {

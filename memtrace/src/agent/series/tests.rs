@@ -40,7 +40,7 @@ impl Scene {
     fn new() -> Self {
         let history = History::in_memory(1 << 20).unwrap();
         Self {
-            state: State::new(CgroupVersion::V2, 4_096, None, None),
+            state: State::new(CgroupVersion::V2, 4_096, None, false, None),
             recorder: Recorder::new(1),
             history,
             minutes: 0,

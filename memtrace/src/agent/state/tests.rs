@@ -1,5 +1,9 @@
 use super::*;
-use crate::{cgroup::RiskSample, input::MemoryEvents, model::risk::Horizon};
+use crate::{
+    cgroup::RiskSample,
+    input::{CgroupSample, MemoryEvents},
+    model::risk::Horizon,
+};
 
 const MIB: u64 = 1 << 20;
 const S: u64 = 1_000_000_000;
@@ -8,7 +12,7 @@ const APP: u64 = 11;
 const UID: &str = "26822839-8c92-4c60-a921-ffc5991fa00f";
 
 fn state(version: CgroupVersion) -> State {
-    let mut state = State::new(version, 4096, Some(100 * MIB), None);
+    let mut state = State::new(version, 4096, Some(100 * MIB), false, None);
     let pod = format!("/kubepods/burstable/pod{UID}");
     state.born(POD, pod.clone());
     state.born(APP, format!("{pod}/{}", "ab".repeat(32)));
@@ -100,7 +104,7 @@ fn a_leak_shows_in_its_container_and_as_the_worst_of_its_kind() {
             container: Some("app".to_owned()),
         },
     );
-    let snapshot = state.snapshot(50 * S, Health::default(), false);
+    let snapshot = state.snapshot(50 * S, Health::default());
     let [container] = &snapshot.containers[..] else {
         panic!("{:?}", snapshot.containers);
     };

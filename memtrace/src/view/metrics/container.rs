@@ -183,7 +183,7 @@ pub(super) fn horizons<'a>(
 
 fn parts(one: &ContainerView) -> impl Iterator<Item = (Set<'_>, f64)> {
     oom::PARTS.iter().chain(&LISTS).filter_map(|name| {
-        let bytes = part(&one.stat, name)?;
+        let bytes = part(one.stat.as_ref()?, name)?;
         Some((whose_and(&one.labels, "part", name), bytes as f64))
     })
 }

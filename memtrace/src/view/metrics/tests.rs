@@ -60,7 +60,7 @@ pub(crate) fn whole(containers: usize, full: bool) -> Arc<Snapshot> {
                 domain: risk(),
                 stall_seconds: Some(0.5),
                 refault_bytes: Some(4096),
-                stat,
+                stat: Some(Box::new(stat)),
             })
             .collect(),
         pods: vec![PodView {
@@ -201,7 +201,7 @@ fn what_is_unknown_has_no_series() {
         domain: DomainRisk::default(),
         stall_seconds: None,
         refault_bytes: None,
-        stat: MemoryStat::default(),
+        stat: Some(Box::default()),
         ..unknown.containers[0].clone()
     };
     let text = render(&Arc::new(unknown)).unwrap();

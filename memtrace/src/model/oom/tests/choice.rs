@@ -1,5 +1,7 @@
 //! Who is chosen, and who dies along, case by case.
 
+use std::sync::Arc;
+
 use super::{ROOT, cgroup, snapshot, task};
 use crate::{
     input::{
@@ -228,7 +230,7 @@ fn nobody_panic_the_trigger_and_waiting() {
     snapshot.node.kill_allocating_task = Some(true);
     assert_eq!(outcome(&snapshot, 0), Outcome::Nobody);
     assert_eq!(outcome(&snapshot, 1), Outcome::KillTrigger);
-    snapshot.cgroups[1].memory.as_mut().unwrap().kill_disabled = true;
+    Arc::make_mut(snapshot.cgroups[1].memory.as_mut().unwrap()).kill_disabled = true;
     assert_eq!(outcome(&snapshot, 0), Outcome::TasksWait);
 }
 

@@ -198,7 +198,7 @@ fn a_foretold_choice_is_certain_if_the_room_that_was_left_could_not_change_it() 
     let confidence = |usage_mib: u64, killed_before: Option<u32>| {
         let mut look = look(900 * MS, &[(5, 9_000), (2, 6_000), (4, 500)]);
         let memory = look.cgroups[1].memory.as_mut().unwrap();
-        memory.sample.usage_bytes = Some(usage_mib << 20);
+        Arc::make_mut(memory).sample.usage_bytes = Some(usage_mib << 20);
         let mut kills = Kills::new(facts(None));
         kills.apply(&Input::OomSnapshot(Arc::new(look)));
         let victims = killed_before.into_iter().map(|pid| (950 * MS, pid));
@@ -403,7 +403,7 @@ fn what_was_foretold_near_the_limit_outlives_the_kill() {
     let full = |at_ns, used_mib: u64| {
         let mut look = look(at_ns, &herd);
         let memory = look.cgroups[1].memory.as_mut().unwrap();
-        memory.sample.usage_bytes = Some(used_mib << 20);
+        Arc::make_mut(memory).sample.usage_bytes = Some(used_mib << 20);
         look
     };
     let mut kills = Kills::new(facts(None));

@@ -7,6 +7,8 @@ mod prediction;
 pub(crate) mod recordings;
 mod transcription;
 
+use std::sync::Arc;
+
 use crate::input::{
     CgroupSample, CgroupVersion, OomCgroup, OomMemory, OomNode, OomSnapshot, OomTask, RssCounters,
     RssPages, TaskSource, Timestamp,
@@ -56,7 +58,7 @@ pub(super) fn cgroup(id: u64, parent: Option<u64>, limit_mib: Option<u64>) -> Oo
         },
         oom_group: Some(false),
         procs: Some(Vec::new()),
-        memory: Some(Box::new(OomMemory {
+        memory: Some(Arc::new(OomMemory {
             sample: CgroupSample {
                 usage_bytes: Some(32 << 20),
                 limit_bytes: limit_mib.map(|mib| mib << 20),

@@ -1,5 +1,7 @@
 //! Domains, growth, confidence and advice.
 
+use std::sync::Arc;
+
 use super::{ROOT, cgroup, snapshot, task};
 use crate::{
     input::{OomSnapshot, RssCounters, RssPages, TaskSource},
@@ -124,7 +126,7 @@ fn a_leaker_overtakes_before_the_limit() {
         let mut snapshot = nested(vec![task(10, 3, 5_000, 0), task(11, 3, leaker, 0)]);
         snapshot.time.monotonic_ns = seconds * 1_000_000_000;
         let memory = snapshot.cgroups[2].memory.as_mut().unwrap();
-        memory.sample.usage_bytes = Some(usage_mib << 20);
+        Arc::make_mut(memory).sample.usage_bytes = Some(usage_mib << 20);
         snapshot
     };
     // 256 pages, 1 MiB, in a second; 43 MiB are left.
@@ -155,7 +157,7 @@ fn clean_cache_and_free_swap_are_room() {
     let mut later = nested(vec![task(10, 3, 200, 0)]);
     later.time.monotonic_ns = 1_000_000_000;
     for (snapshot, usage) in [(&mut earlier, 60u64), (&mut later, 60)] {
-        let sample = &mut snapshot.cgroups[2].memory.as_mut().unwrap().sample;
+        let sample = &mut Arc::make_mut(snapshot.cgroups[2].memory.as_mut().unwrap()).sample;
         sample.usage_bytes = Some(usage << 20);
         sample.swap_available_bytes = Some(5 << 20);
         sample.stat.active_file = Some(20 << 20);

@@ -128,7 +128,7 @@ pub(super) fn every_input() -> Vec<Input> {
                 path: "/a".into(),
                 oom_group: Some(true),
                 procs: Some(vec![4711]),
-                memory: Some(Box::new(OomMemory {
+                memory: Some(Arc::new(OomMemory {
                     swap_limit_bytes: Some(0),
                     ..OomMemory::default()
                 })),
