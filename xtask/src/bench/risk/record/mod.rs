@@ -142,7 +142,7 @@ fn record(workload: &Workload, tools: &Tools) -> Result<String> {
             if scene.has_ended(place) {
                 continue;
             }
-            let sample = one.sample(Look::Whole, &mut lines, &mut buffer)?;
+            let sample = one.sample(Look::Whole, None, &mut lines, &mut buffer)?;
             let row = Row::of(t, place, &sample);
             let before = *kills[place].get_or_insert(row.kills.unwrap_or(0));
             if row.kills.is_some_and(|now| now > before) {
