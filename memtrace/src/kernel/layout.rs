@@ -601,4 +601,4 @@ fn prototype(btf: &Btf<'_>, function: &str, forms: &[&str]) -> Result<u32, Strin
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::lookout::cpu_time;
 use crate::{
     cgroup::{Census, Hierarchy, Visit, has_limit, oom_memory, walk},
     input::OomMemory,
@@ -16,6 +17,9 @@ use crate::{
 const YOUNG: Duration = Duration::from_secs(2);
 /// How often it is asked whether cgroups came or went, and whether the young have a limit.
 const ASK: Duration = Duration::from_millis(50);
+/// A walk rests so many times its cost, in CPU time: thousands of cgroups take 10 ms and more, and where
+/// containers come and go all the time each would ask for another.
+const REST: u32 = 9;
 
 /// A cgroup that came and has a limit.
 pub(super) struct Arrival {
@@ -28,6 +32,10 @@ pub(super) struct Arrival {
 pub(super) struct Arrivals {
     census: Option<Census>,
     asked: Option<Instant>,
+    /// Cgroups came or went since the last walk.
+    changed: bool,
+    /// The last walk, and what it took.
+    walked: Option<(Instant, Duration)>,
     known: BTreeSet<u64>,
     /// Without a limit so far, and since when they are known. At the first look that is all of them:
     /// a limit may be written between the first snapshot and the second.
@@ -44,6 +52,8 @@ impl Arrivals {
                 .ok()
                 .flatten(),
             asked: None,
+            changed: false,
+            walked: None,
             known: BTreeSet::new(),
             young: Vec::new(),
         }
@@ -59,7 +69,11 @@ impl Arrivals {
         }
         let now = Instant::now();
         self.asked = Some(now);
-        if census.changed().unwrap_or(false) {
+        self.changed |= census.changed().unwrap_or(false);
+        let rested = |(at, cost): (Instant, Duration)| at.elapsed() >= cost * REST;
+        if self.changed && self.walked.is_none_or(rested) {
+            self.changed = false;
+            let before = cpu_time();
             let mut ids = BTreeSet::new();
             // What vanishes meanwhile is no arrival.
             let _ = walk(top, |directory, id| {
@@ -70,6 +84,7 @@ impl Arrivals {
                 Visit::Descend
             });
             self.known = ids;
+            self.walked = Some((now, cpu_time().saturating_sub(before)));
         }
         let mut arrived = Vec::new();
         self.young.retain(|(id, directory, since)| {

@@ -93,7 +93,7 @@ impl Drop for Lookout {
 }
 
 /// CPU time of this thread: a machine that is busy with something else makes no snapshot dearer.
-fn cpu_time() -> Duration {
+pub(super) fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }

@@ -355,6 +355,7 @@ pub(super) fn refaults_that_activate(host: &Host) -> anyhow::Result<Outcome> {
     let looped = clean_file(&room, "looped", third + third / 3)?;
     room.cgroup.set_limit(2 * third + (2 << 20))?;
     let mut reader = 0;
+    let before = room.cgroup.key("memory.stat", "active_file").unwrap_or(0);
     let mut watched = Watched::of(&room, || {
         reader = room.hog(&["reread", looped.text()?, "3"])?.pid;
         Ok(())
@@ -367,7 +368,13 @@ pub(super) fn refaults_that_activate(host: &Host) -> anyhow::Result<Outcome> {
     watched.compare("activated", Some(told), watched.kernel.activated)?;
     let refaulted = watched.reclaim.refaulted_bytes.map(|b| b / host.page_bytes);
     watched.compare("refaulted", refaulted, watched.kernel.refaulted)?;
-    ensure!(told > 1_000, "the workload activated {told} pages only");
+    ensure!(
+        told > 1_000,
+        "the workload activated {told} pages only: {:?}, active_file {} before, {} after",
+        watched.kernel,
+        before,
+        room.cgroup.key("memory.stat", "active_file").unwrap_or(0)
+    );
     let answer = &watched.explained.answer;
     let credited = answer.caused("active_file", |cause| {
         cause.kind == "refault" && cause.is_of(&looped.path, looped.inode) && cause.is_by(reader)

@@ -87,8 +87,10 @@ fn constant(instruction: &[u8; INSTRUCTION_BYTES]) -> u32 {
 mod tests {
     use memtrace_ebpf::{layout::ABSENT, readers::ReaderTable, run::RunTable};
 
+    use std::collections::BTreeSet;
+
     use super::*;
-    use crate::kernel::programs::OBJECT;
+    use crate::kernel::{layout, programs::OBJECT};
 
     fn assembled(instructions: &[(u8, u8, i16, u32)]) -> Vec<u8> {
         instructions
@@ -168,6 +170,30 @@ mod tests {
             object,
             "a second pass finds nothing"
         );
+    }
+
+    /// Else the hook would be refused on that kernel.
+    #[test]
+    fn every_member_that_a_load_names_is_near_enough_on_every_kernel() {
+        let file = object::File::parse(OBJECT).unwrap();
+        let code = file.sections().filter(|one| one.kind() == SectionKind::Text);
+        let fields: BTreeSet<usize> = code
+            .flat_map(|section| section.data().unwrap().as_chunks::<INSTRUCTION_BYTES>().0)
+            .filter(|instruction| instruction[0] & !SIZE_MASK == LOAD)
+            .filter_map(|instruction| {
+                let offset = i16::from_le_bytes([instruction[2], instruction[3]]);
+                usize::try_from(offset.checked_sub(mark::LOAD)?).ok()
+            })
+            .filter(|field| *field < Layout::FIELDS.len())
+            .collect();
+        assert!(fields.len() > 40, "{fields:?}");
+        for (kernel, resolved) in layout::tests::resolved() {
+            for field in &fields {
+                let (name, value) = (Layout::FIELDS[*field], resolved.layout.values()[*field]);
+                let near = value == ABSENT || i16::try_from(value).is_ok();
+                assert!(near, "{name} is {value} bytes away on {kernel}");
+            }
+        }
     }
 
     #[test]

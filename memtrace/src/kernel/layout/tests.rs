@@ -12,7 +12,7 @@ const KERNELS: [(&str, &[u8]); 5] = [
     ("7.2", include_bytes!("../testdata/btf/7.2.btf")),
 ];
 
-fn resolved() -> impl Iterator<Item = (&'static str, ResolvedLayout)> {
+pub(in crate::kernel) fn resolved() -> impl Iterator<Item = (&'static str, ResolvedLayout)> {
     KERNELS.into_iter().map(|(name, blob)| {
         let btf = Btf::parse(blob).unwrap();
         (name, ResolvedLayout::resolve(&btf))
