@@ -3,6 +3,7 @@
 use std::fs;
 
 use anyhow::{Context as _, ensure};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 
 use super::{
     reclaim::{Watched, clean_file},
@@ -28,7 +29,9 @@ pub(super) fn stalls_match_psi(host: &Host) -> anyhow::Result<Outcome> {
     let (mut before, mut after) = (None, None);
     let mut watched = Watched::of(&room, || {
         before = stalled_us(&room.cgroup);
-        room.hog(&["reread", file.text()?, "1"])?;
+        // PSI weighs the CPUs by how busy the cgroup is on each (kernel/sched/psi.c, `collect_percpu_times`):
+        // of a task that moves between two it counts less than what it waited.
+        on_one_cpu(|| room.hog(&["reread", file.text()?, "1"]).map(drop))?;
         after = stalled_us(&room.cgroup);
         Ok(())
     })?;
@@ -58,6 +61,17 @@ pub(super) fn stalls_match_psi(host: &Host) -> anyhow::Result<Outcome> {
     }
     watched.figures.push(figure);
     Ok(watched.passed())
+}
+
+/// Whoever is started meanwhile runs on the CPU that this thread is on now.
+fn on_one_cpu(start: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let allowed = sched_getaffinity(None).context("reading the CPU affinity")?;
+    let mut one = CpuSet::new();
+    one.set(sched_getcpu());
+    sched_setaffinity(None, &one).context("pinning to one CPU")?;
+    let done = start();
+    sched_setaffinity(None, &allowed).context("unpinning")?;
+    done
 }
 
 fn stalled_us(cgroup: &TestCgroup) -> Option<u64> {

@@ -176,7 +176,9 @@ mod tests {
     #[test]
     fn every_member_that_a_load_names_is_near_enough_on_every_kernel() {
         let file = object::File::parse(OBJECT).unwrap();
-        let code = file.sections().filter(|one| one.kind() == SectionKind::Text);
+        let code = file
+            .sections()
+            .filter(|one| one.kind() == SectionKind::Text);
         let fields: BTreeSet<usize> = code
             .flat_map(|section| section.data().unwrap().as_chunks::<INSTRUCTION_BYTES>().0)
             .filter(|instruction| instruction[0] & !SIZE_MASK == LOAD)

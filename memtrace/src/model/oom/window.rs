@@ -122,15 +122,23 @@ impl AtKill {
                 stat,
             });
         }
-        let (time_ns, sample, _) = samples(kill, id?, kills).next()?;
+        let (time_ns, sample, node) = samples(kill, id?, kills).next()?;
+        let limit_bytes = limit_in_force(kill, node, kills).or(sample.limit_bytes);
         Some(Self {
             before_ns: Some(kill.time_ns - time_ns),
             usage_bytes: sample.usage_bytes,
-            limit_bytes: sample.limit_bytes,
-            limit_before: limit_before(sample.limit_bytes),
+            limit_bytes,
+            limit_before: limit_before(limit_bytes),
             stat: sample.stat,
         })
     }
+}
+
+/// The limit by which the kernel reckoned, which the last look may not have seen yet. On a machine
+/// with swap `totalpages` says more than the limit ([`super::totalpages`]).
+fn limit_in_force(kill: &KillReport, node: &OomNode, kills: &Kills) -> Option<u64> {
+    let choice = kill.choice.as_ref()?;
+    (node.swap_total_bytes == 0).then(|| choice.totalpages * kills.facts().page_size_bytes)
 }
 
 impl Window {

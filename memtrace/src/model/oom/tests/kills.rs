@@ -264,6 +264,30 @@ fn a_limit_that_was_lowered_is_told() {
     assert_eq!(story.at_kill.unwrap().limit_before, None);
 }
 
+/// After the last look, and without a word in the log.
+#[test]
+fn a_limit_that_was_lowered_is_told_by_what_the_kernel_reckoned_with() {
+    let at_kill = |limit_mib: u64, swap_bytes: u64| {
+        let mut look = look(980 * MS, &[(3, 100), (4, 900)]);
+        look.node.swap_total_bytes = swap_bytes;
+        let mut kills = Kills::new(facts_with_hooks());
+        kills.apply(&Input::OomSnapshot(Arc::new(look)));
+        let Input::OomKill(mut kill) = chosen(1_000 * MS, 4, 3) else {
+            unreachable!("a choice");
+        };
+        kill.totalpages = limit_mib << 8;
+        kills.apply(&Input::OomKill(kill));
+        kills.apply(&victim(1_001 * MS, 4, 3));
+        let story = kills.settled(1_200 * MS).remove(0);
+        let memory = story.at_kill.unwrap();
+        (memory.limit_bytes, memory.limit_before)
+    };
+    assert_eq!(at_kill(24, 0), (Some(24 << 20), Some((64 << 20, 20 * MS))));
+    assert_eq!(at_kill(64, 0), (Some(64 << 20), None));
+    // With swap it is not the limit alone.
+    assert_eq!(at_kill(96, 32 << 20), (Some(64 << 20), None));
+}
+
 #[test]
 fn without_hooks_the_log_and_the_looks_tell() {
     let herd = [(3, 100), (4, 900), (5, 500)];
