@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::{Annotations, Container, Level, LogLinks, Pod, Qos, Runtime, identify};
 
-/// Cgroups that are gone and whose names are kept: a kill is reported soon after.
-const MAX_DEAD: usize = 4_096;
+/// Cgroups that are gone and whose names are kept, half a kilobyte each: a kill is reported soon after.
+const MAX_DEAD: usize = 1_024;
 
 /// Who a cgroup is. What is unknown is `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,8 @@ use super::{Horizon, high_water::HighWater, peak::Highest};
 
 const SECOND_NS: u64 = 1_000_000_000;
 /// Windows over which growth is looked at.
-const WINDOWS_NS: [u64; 3] = [30 * SECOND_NS, 300 * SECOND_NS, 3_600 * SECOND_NS];
+const WINDOWS_NS: [u64; 3] = [30 * SECOND_NS, 300 * SECOND_NS, LONGEST_NS];
+const LONGEST_NS: u64 = 3_600 * SECOND_NS;
 /// Highs older than the fine ones are kept by this step.
 const STEP_NS: u64 = 10 * SECOND_NS;
 /// What the older ones are counted in: the smallest page of all machines.
@@ -17,7 +18,7 @@ const FINE_NS: u64 = 40 * SECOND_NS;
 const MAX_FINE: usize = 64;
 /// Each window is looked at in parts.
 const PARTS: u64 = 3;
-/// The mean of the parts counts up to so many times what they have in common.
+/// Over the longest window the mean of the parts counts, up to so many times what they have in common.
 const MOST_OVER_STEADY: f64 = 1.5;
 /// A forecast looks back for at least this share of what it looks ahead.
 const LOOK_BACK: f64 = 1.0 / 3.0;
@@ -74,9 +75,9 @@ impl Trend {
     /// The growth over a window is the median of the rates at which the high-water line of an hour
     /// rose in each third of it, and no more than in the last third: a line that rises all the time
     /// counts in full, a sawtooth only by what each peak surpasses the one before, one step, however
-    /// high, not at all, and what has stopped growing is over a third of a window later. If the mean
-    /// of the thirds is more, it is that, up to half more: where a third holds one step and a bit, two
-    /// of three hold one.
+    /// high, not at all, and what has stopped growing is over a third of a window later. Over the hour
+    /// it is the mean of the thirds, if that is more, up to half more: where a third holds one step and
+    /// a bit, two of three hold one. Steps closer together than that are many in the hour.
     pub fn growth_bytes_per_second(&self, horizon: Horizon) -> Option<f64> {
         let least_ns = horizon.seconds() * LOOK_BACK * SECOND_NS as f64;
         let windows = WINDOWS_NS.iter().zip(self.growth);
@@ -96,32 +97,35 @@ impl Trend {
     fn over(&self, now_ns: u64, window_ns: u64) -> f64 {
         let part_ns = window_ns / PARTS;
         let edges = [3, 2, 1, 0].map(|parts| self.high_water(now_ns - parts * part_ns));
-        let latest = rate(edges[2], edges[3]);
-        let mut rates = [rate(edges[0], edges[1]), rate(edges[1], edges[2]), latest];
+        let rate = |from: u64, to: u64, time_ns: u64| {
+            to.saturating_sub(from) as f64 * SECOND_NS as f64 / time_ns as f64
+        };
+        let latest = rate(edges[2], edges[3], part_ns);
+        let mut rates = [
+            rate(edges[0], edges[1], part_ns),
+            rate(edges[1], edges[2], part_ns),
+            latest,
+        ];
         rates.sort_by(f64::total_cmp);
         let steady = rates[1].min(latest);
-        let mean = rate(edges[0], edges[3]);
+        if window_ns != LONGEST_NS {
+            return steady;
+        }
+        let mean = rate(edges[0], edges[3], window_ns);
         steady.max(mean.min(steady * MOST_OVER_STEADY))
     }
 
-    /// The highest in the hour before an instant, and of when that is: as far back as the fine samples
-    /// reach of the instant itself, else of the end of the last whole step.
-    fn high_water(&self, at_ns: u64) -> (u64, u64) {
+    /// The highest in the hour before an instant: to the second as far back as the fine samples
+    /// reach, else up to the last whole step.
+    fn high_water(&self, at_ns: u64) -> u64 {
         let bytes = |units: u32| u64::from(units) * UNIT_BYTES;
-        let step = (at_ns / STEP_NS) as u32;
         // Before the first step ends nothing is known but itself.
-        let coarse = self.high_water.before(step).map(bytes);
+        let coarse = self.high_water.before((at_ns / STEP_NS) as u32);
         let until = self.fine.iter().take_while(|(time, _)| *time <= at_ns);
-        match (until.map(|(_, bytes)| *bytes).max(), coarse) {
-            (Some(fine), coarse) => (at_ns, fine.max(coarse.unwrap_or(0))),
-            (None, Some(coarse)) => (u64::from(step) * STEP_NS, coarse),
-            (None, None) => (at_ns, bytes(self.high_water.first())),
+        let highest = until.map(|(_, bytes)| *bytes);
+        match (highest.fold(coarse.map_or(0, bytes), u64::max), coarse) {
+            (0, None) => bytes(self.high_water.first()),
+            (highest, _) => highest,
         }
     }
-}
-
-/// Bytes a second between two instants; nothing if it falls.
-fn rate((from_ns, from): (u64, u64), (until_ns, until): (u64, u64)) -> f64 {
-    let seconds = until_ns.saturating_sub(from_ns) as f64 / SECOND_NS as f64;
-    until.saturating_sub(from) as f64 / seconds
 }

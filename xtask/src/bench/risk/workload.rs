@@ -167,6 +167,10 @@ fn tuning() -> Vec<Workload> {
         simple("log-fast", Tuning, Steady, 128, 480,
             live(0, "--base 30 --times 5 write:{file}.log:150:95 remove:{file}.log hold:1"),
             "log writer, 1.6 MiB/s, files are rotated; the disk keeps up"),
+        // Held out until a definition that came later paged for it.
+        simple("log-slow", Tuning, Steady, 128, 420,
+            live(0, "--base 30 --times 4 write:{slow}.log:60:95 remove:{slow}.log hold:1"),
+            "log writer on a disk of 256 KiB/s: its pages stay dirty"),
         simple("tmpfs-fill", Tuning, kill(30), 128, 400,
             live(0, "--base 20 hold:28 write:{tmpfs}:150:180 hold:60"),
             "a tmpfs fills, to the kill"),
@@ -237,9 +241,9 @@ fn held_out() -> Vec<Workload> {
         simple("batch", HeldOut, Start, 128, 640,
             live(0, "--base 10 --times 3 grow:90:150 hold:20 free:90 hold:30"),
             "batch job: fills 80 % of its limit in 150 s, frees it, begins again"),
-        simple("log-slow", HeldOut, Steady, 128, 420,
-            live(0, "--base 30 --times 4 write:{slow}.log:60:95 remove:{slow}.log hold:1"),
-            "log writer on a disk of 256 KiB/s: its pages stay dirty"),
+        simple("spool-slow", HeldOut, Steady, 112, 420,
+            live(0, "--base 40 --times 6 write:{slow}.a:26:40 write:{slow}.b:18:22 remove:{slow}.a hold:3 remove:{slow}.b hold:2"),
+            "spooler that writes two files in turn to a disk of 256 KiB/s, and removes them"),
         Workload {
             name: "tmpfs-left",
             what: "a container fills a tmpfs and ends; its pod keeps the pages, the next one starts beside them",
