@@ -149,8 +149,7 @@ fn order(ctx: &BtfTracePointContext) -> u32 {
 #[inline(always)]
 fn begin(ctx: &impl EbpfContext, target_memcg_id: u64, order: u32, flags: u32) -> i32 {
     let mut begun = Begun {
-        // SAFETY: the helper has no preconditions.
-        time_ns: unsafe { bpf_ktime_get_ns() },
+        time_ns: 0,
         target_memcg_id,
         order,
         flags,
@@ -166,6 +165,9 @@ fn begin(ctx: &impl EbpfContext, target_memcg_id: u64, order: u32, flags: u32) -
             0,
         )
     };
+    // Now: walking the stack takes microseconds, which no task waits for memory.
+    // SAFETY: the helper has no preconditions.
+    begun.time_ns = unsafe { bpf_ktime_get_ns() };
     let _ = BEGUN.insert(&bpf_get_current_pid_tgid(), &begun, 0);
     0
 }

@@ -133,7 +133,7 @@ fn set(to: &mut String, one: &Measured) -> std::fmt::Result {
                 }
             }
             writeln!(to)?;
-            if !own.wrong.is_empty() || own.averted > 0 {
+            if !own.wrong.is_empty() || own.averted + own.undecided > 0 {
                 let wrong: Vec<_> = own
                     .wrong
                     .iter()
@@ -141,13 +141,15 @@ fn set(to: &mut String, one: &Measured) -> std::fmt::Result {
                     .collect();
                 writeln!(
                     to,
-                    "False firings by workload: {}; for a limit that was raised in time: {}.\n",
+                    "False firings by workload: {}; for a limit that was raised in time: {}; begun in a day's \
+                     last half hour, and so undecided: {}.\n",
                     if wrong.is_empty() {
                         "none".to_owned()
                     } else {
                         wrong.join(", ")
                     },
-                    own.averted
+                    own.averted,
+                    own.undecided
                 )?;
                 if severity == Severity::Page && !own.told.is_empty() {
                     for told in own.told.iter().take(TOLD) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::prometheus::Episode;
-use super::replay::{Domain, Kill};
+use super::replay::{DAY_S, Domain, Kill};
 use super::rules::{Rule, Severity};
 use super::workload::{Life, Workload};
 
@@ -38,6 +38,8 @@ pub struct Score {
     pub told: Vec<String>,
     /// Apart from them, those of workloads whose limit was raised in time.
     pub averted: usize,
+    /// And those of the day's last half hour: what followed, nobody replayed.
+    pub undecided: usize,
     /// Of each kill, in order: seconds from the first firing to it; `None` if nothing had fired.
     pub leads: Vec<Option<u32>>,
 }
@@ -101,6 +103,10 @@ pub fn score(
         if right {
             continue;
         }
+        if until >= DAY_S {
+            score.undecided += 1;
+            continue;
+        }
         let name = workload(&episode.labels, domain.as_ref(), kills, node, workloads);
         match workloads.iter().find(|one| one.name == name) {
             Some(one) if one.life == Life::Averted => score.averted += 1,
@@ -121,7 +127,8 @@ pub fn score(
                     None => "the machine",
                 };
                 score.told.push(format!(
-                    "{name}, node {node}, {on}: fired for {lasted} s, {next}"
+                    "{name}, node {node}, {on}: fired at {} s for {lasted} s, {next}",
+                    episode.fired
                 ));
                 *score.wrong.entry(name).or_default() += 1;
             }
@@ -219,13 +226,17 @@ mod tests {
                 episode("n3-t0-pod", 9_000, 9_500),
                 episode("n3-t0-pod", 19_000, 19_060),
                 episode("n4-t0-pod", 9_000, 9_500),
+                // Half an hour after these began the day was over.
+                episode("n3-t0-pod", 85_000, 85_200),
+                episode("n4-t0-pod", 86_000, 86_400),
             ],
         };
         let kills = [kill(1_000), kill(9_400), kill(30_000)];
         let all = score(&[&fired], &kills, &[], |_| true);
         assert_eq!(all.leads, [Some(900), Some(400), None]);
-        assert_eq!((all.fired, all.false_firings()), (4, 2));
+        assert_eq!((all.fired, all.false_firings()), (6, 2));
+        assert_eq!(all.undecided, 2);
         let one = score(&[&fired], &kills, &[], |node| node == 3);
-        assert_eq!((one.fired, one.false_firings()), (3, 1));
+        assert_eq!((one.fired, one.false_firings()), (4, 1));
     }
 }
