@@ -37,6 +37,8 @@ const MUSL_PACKAGES: [&str; 1] = ["musl-tools"];
 
 /// What judges the image.
 const IMAGE_PACKAGES: [&str; 2] = ["skopeo", "umoci"];
+/// What runs real containers: `ctr` comes with containerd, busybox is their root file system.
+const CONTAINER_PACKAGES: [&str; 3] = ["containerd", "runc", "busybox-static"];
 /// What the userspace paths' instructions are counted with.
 const VALGRIND_PACKAGES: [&str; 1] = ["valgrind"];
 
@@ -164,6 +166,18 @@ fn missing() -> Vec<Missing> {
             vec![
                 command("apt-get update", &[]),
                 command(install, &IMAGE_PACKAGES),
+            ],
+        );
+    }
+    if ["ctr", "busybox"]
+        .iter()
+        .any(|name| process::find(name, &[]).is_none())
+    {
+        add(
+            "the live suite lacks containerd and busybox, for real containers".to_owned(),
+            vec![
+                command("apt-get update", &[]),
+                command(install, &CONTAINER_PACKAGES),
             ],
         );
     }
