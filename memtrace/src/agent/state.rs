@@ -160,7 +160,9 @@ impl State {
                 (file, anon) => Some(file.unwrap_or(0) + anon.unwrap_or(0)),
             };
             watched.refault_bytes = refaults.map(|pages| pages * self.page_size_bytes);
-            watched.stat = self.full.then(|| Box::new(*stat));
+            if self.full {
+                **watched.stat.get_or_insert_default() = *stat;
+            }
             if let Some(count) = sample.events.oom_kill {
                 let depth = path.matches('/').count();
                 counts.push((depth, Counter::Cgroup(*id), count));

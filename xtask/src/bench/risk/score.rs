@@ -103,7 +103,7 @@ pub fn score(
         if right {
             continue;
         }
-        if until >= DAY_S {
+        if episode.fired + FOLLOWS_S >= DAY_S {
             score.undecided += 1;
             continue;
         }
@@ -229,12 +229,14 @@ mod tests {
                 // Half an hour after these began the day was over.
                 episode("n3-t0-pod", 85_000, 85_200),
                 episode("n4-t0-pod", 86_000, 86_400),
+                // This one had its half hour, however long it fired.
+                episode("n4-t0-pod", 40_000, 86_400),
             ],
         };
         let kills = [kill(1_000), kill(9_400), kill(30_000)];
         let all = score(&[&fired], &kills, &[], |_| true);
         assert_eq!(all.leads, [Some(900), Some(400), None]);
-        assert_eq!((all.fired, all.false_firings()), (6, 2));
+        assert_eq!((all.fired, all.false_firings()), (7, 3));
         assert_eq!(all.undecided, 2);
         let one = score(&[&fired], &kills, &[], |node| node == 3);
         assert_eq!((one.fired, one.false_firings()), (4, 1));
